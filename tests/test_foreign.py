@@ -15,13 +15,14 @@ import pytest
 from engine.cli import main
 from engine.core import consent
 from engine.core.errors import EngineError
+from engine.core.kept import leave
 from engine.core.machine import change_machine, read_machine
 from engine.core.paths import Workspace, plain_name, read_json, write_json
 from engine.lm.effects import Weights
 from engine.lm.recipes import Shelf
 from engine.results import store
 from engine.results.study import autopilot
-from engine.runs import jobs, manifest, worker
+from engine.runs import jobs, manifest, records, worker
 from engine.runs.records import find, scan
 from engine.runs.runfolder import RunSpec, Status, forget_work, read_status, write_spec, write_status
 from engine.show.doctor import examine
@@ -118,6 +119,19 @@ def test_a_spec_that_the_registry_could_not_have_made_is_refused_in_words(
     for again in (jobs.resume, jobs.start_over):
         with pytest.raises(EngineError, match="cannot run here"):
             again(ws, spec.run_id)
+    assert_nothing_started(ws)
+
+
+def test_a_kept_record_that_says_a_foreign_run_was_put_here_starts_nothing(ws: Workspace) -> None:
+    spec = spec_of(ws)
+    lay_in(ws, spec.run_id, asdict(spec))
+    jobs.list_runs(ws)
+    found = records._KEPT.pop(ws.runs)[spec.run_id]
+    planted = replace(found, record=replace(found.record, elsewhere=False))
+    leave(ws, *records._of_all(str(ws.runs)), {spec.run_id: planted})
+    jobs.advance(ws)
+    (record,) = jobs.list_runs(ws)
+    assert record.elsewhere
     assert_nothing_started(ws)
 
 

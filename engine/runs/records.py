@@ -133,7 +133,7 @@ def scan(ws: Workspace) -> list[RunRecord]:
         return []
     root, kept = str(ws.runs), _KEPT.get(ws.runs)
     if kept is None:
-        kept = held(ws, *_of_all(root)) or {}
+        kept = _ended(held(ws, *_of_all(root)) or {})  # whoever may write the file starts nothing by it
     looked = {name: found for name in names if (found := _look(ws, root, name, kept.get(name))) is not None}
     if ws.runs not in _KEPT:
         _leave(ws, root, looked, kept)
@@ -180,12 +180,15 @@ def _leave(ws: Workspace, root: str, looked: Mapping[str, _Kept], known: Mapping
     """Keep the ended runs for the next process, where that had to read many that this one knew nothing of."""
     if sum(found is not known.get(name) for name, found in looked.items()) < _MANY:
         return
-    ended = {
+    leave(ws, *_of_all(root), _ended(looked))
+
+
+def _ended(known: Mapping[str, _Kept]) -> dict[str, _Kept]:
+    return {
         name: found
-        for name, found in looked.items()
+        for name, found in known.items()
         if found.record.ended and found.record.status.state != "running"
     }
-    leave(ws, *_of_all(root), ended)
 
 
 def _look(ws: Workspace, root: str, run_id: str, kept: _Kept | None) -> _Kept | None:
