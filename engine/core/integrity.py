@@ -22,7 +22,7 @@ from engine.core.base_folder import deciding_files, local_base
 from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.forms import Known
-from engine.core.paths import Workspace, read_json, user_folder, write_json
+from engine.core.paths import Workspace, read_json, refuse_other_than_files, user_folder, write_json
 from engine.core.stamps import Stamp, stamp
 
 DATASET_FILES = ("personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl")
@@ -53,12 +53,16 @@ class ChangedFiles(EngineError):
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 of a file in hex; of one that was hashed with the same stamp, without reading it."""
+    """Return the sha256 of a file in hex; of one that was hashed with the same stamp, without reading it.
+
+    Raises TornFile where something else lies in its place, which might have no end.
+    """
     before = stamp(path)
     kept = None if before is None else _known.get(path) or _kept(path, before)
     if kept is not None and kept[0] == before:
         _known[path] = kept
         return kept[1]
+    refuse_other_than_files(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if before and stamp(path) == before and time.time_ns() - max(before[2:]) > _SETTLED_NS:

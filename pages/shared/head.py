@@ -21,7 +21,6 @@ _FILES = (
     ("menu_place.js", "script"),
     ("table_keys.js", "script"),
     ("narrow.js", "script"),
-    ("commands.js", "script"),
     ("head.css", "style"),
 )
 # As Streamlit's own files are named.

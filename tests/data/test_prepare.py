@@ -24,6 +24,7 @@ Rewrite = Callable[[Path, Callable[[list[dict[str, Any]]], Any]], None]
 def test_everything_is_written(ws: Workspace, edgewise: Path) -> None:
     card = prepare(ws, dataset=edgewise, seed=3)
     assert sorted(str(path.relative_to(ws.root)) for path in ws.root.rglob("*") if path.is_file()) == [
+        "data/cache/repeats.kept",
         "data/dataset/card.json",
         "data/dataset/dialogues.jsonl",
         "data/dataset/personas.jsonl",

@@ -152,7 +152,7 @@ def test_a_crash_half_way_never_leaves_mixed_data_that_look_complete(
             load_dataset(ws)
     prepare(ws, dataset=edgewise, personas=4, force=True)
     assert len(load_dataset(ws).personas) == 4
-    assert sorted(path.name for path in ws.data.iterdir()) == ["dataset", "splits", "workspace.json"]
+    assert sorted(path.name for path in ws.data.iterdir()) == ["cache", "dataset", "splits", "workspace.json"]
 
 
 def test_two_imports_at_a_time_are_kept_apart(ws: Workspace, edgewise: Path) -> None:

@@ -56,10 +56,10 @@ def test_what_could_go_is_shown_by_kind_and_nothing_else_is(ws: Workspace, used:
     unfinished = dict(kinds.pop("unfinished"))
     assert unfinished[f"data/runs/{failed}/checkpoint"] >= 500
     assert dict(kinds.pop("checkpoints"))[f"data/runs/{done}/checkpoint"] >= 1_000
+    assert dict(kinds.pop("caches"))["data/cache/embeddings.bin"] == 200
     assert kinds == {
         "adapters": [("models/hybrid-0123abcd", 4_000)],
         "temporary": [("data/.splits.json.a1b2c3d4", 300)],
-        "caches": [("data/cache/embeddings.bin", 200)],
         "outdated": [("data/rescored/long-gone-0123abcd", 100)],
     }
 

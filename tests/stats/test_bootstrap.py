@@ -22,7 +22,7 @@ def test_the_interval_does_not_depend_on_what_is_kept(n: int, monkeypatch: pytes
 
     first, again = interval(), interval()
     monkeypatch.setattr(bootstrap, "_KEPT", 0)
-    monkeypatch.setattr(bootstrap, "_CHUNK", n * 1_000)
+    monkeypatch.setattr(bootstrap, "CHUNK", n * 1_000)
     anew = interval()
     assert first == again
     assert first == pytest.approx(anew, abs=1e-12)
