@@ -30,39 +30,31 @@ def measure(workspace: Path, run: str) -> list[dict[str, Any]]:
     found = compare_variants(ws, split="test")
     (row,) = (one for one in found["rows"] if one["run_id"] == run)
     placebo = (row["above_placebo"] or {}).get("placebo")
-    opponents = [found["reference"], *([placebo] if placebo else [])]
+    tables = [found, *([compare_variants(ws, split="test", reference=placebo)] if placebo else [])]
     rows = []
-    for opponent in opponents:
-        against = (
-            found
-            if opponent == found["reference"]
-            else compare_variants(ws, split="test", reference=opponent)
-        )
+    for table in tables:
         for kind, personas in who.items():
-            (pairing,) = pairings(ws, against, personas=personas, variants=[row["variant"]]).values()
-            rows.append(
-                {"personas": kind, "over": opponent, "n": len(personas), **compare(pairing).as_json()}
-            )
+            (pairing,) = pairings(ws, table, personas=personas, variants=[row["variant"]]).values()
+            told = {"personas": kind, "over": table["reference"], "n": len(personas)}
+            rows.append({**told, **compare(pairing).as_json()})
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workspace", type=Path)
-    parser.add_argument("run")
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("workspace", type=Path)
+    made.add_argument("run")
+    made.add_argument("--json", action="store_true", help="Print one JSON object.")
+    asked = made.parse_args()
     rows = measure(asked.workspace, asked.run)
     if asked.json:
         print(json.dumps(rows))
         return
     print("| personas | over | difference, points | 95 % CI |\n|---|---|---|---|")
     for row in rows:
-        low, high = 100 * row["ci_low"], 100 * row["ci_high"]
+        delta, low, high = (f"{100 * row[name]:+.1f}" for name in ("delta", "ci_low", "ci_high"))
         kind = row["personas"].replace("_", " ")
-        print(
-            f"| {row['n']} {kind} | {row['over']} | {100 * row['delta']:+.1f} | {low:+.1f} to {high:+.1f} |"
-        )
+        print(f"| {row['n']} {kind} | {row['over']} | {delta} | {low} to {high} |")
 
 
 if __name__ == "__main__":

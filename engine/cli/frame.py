@@ -176,28 +176,25 @@ class FittingTable(Table):
     """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        needs = {column.header: self._need(console, column) for column in self.columns}
-        kept = list(self.columns)
-        for column in reversed(self.columns[1:]):
-            if sum(needs[one.header] for one in kept) + _GAP * (len(kept) - 1) <= options.max_width:
-                break
-            if column.justify == "right":
-                kept.remove(column)
+        kept = [(column, self._need(console, column)) for column in self.columns]
+        numbers = [one for one in kept[1:] if one[0].justify == "right"]
+        left_out: list[str] = []
+        while numbers and sum(need + _GAP for _, need in kept) - _GAP > options.max_width:
+            kept.remove(numbers[-1])
+            left_out.insert(0, str(numbers.pop()[0].header))
         shown = Table(box=None, pad_edge=False, header_style="bold")
-        for column in kept:
+        for column, _ in kept:
             shown.add_column(column.header, justify=column.justify, no_wrap=column.no_wrap)
-        for cells in zip(*(column.cells for column in kept), strict=True):
+        for cells in zip(*(column.cells for column, _ in kept), strict=True):
             shown.add_row(*cells)
         yield shown
-        if left_out := [str(column.header) for column in self.columns if column not in kept]:
+        if left_out:
             yield Text(f"Wider than this terminal: {', '.join(left_out)} (or --json)", style="dim")
 
     def _need(self, console: Console, column: Column) -> int:
         """The width at which every name and number is whole, and words have some room."""
-        cells = (column.header, *column.cells)
-        wide = max(
-            Measurement.get(console, console.options.update(width=_WIDE), one).maximum for one in cells
-        )
+        whole, cells = console.options.update(width=_WIDE), (column.header, *column.cells)
+        wide = max(Measurement.get(console, whole, cell).maximum for cell in cells)
         return wide if column.no_wrap else min(wide, _LEAST_WORDS)
 
 
