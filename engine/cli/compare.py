@@ -26,6 +26,7 @@ from engine.show.for_whom import differing
 from engine.show.row_words import COUNTED, gain_words, row_words
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
+from engine.stats.verdicts import among
 
 _REFERENCE = click.option("--reference", help="The variant to compare with; by default unified, else base.")
 _MARGIN = click.option(
@@ -386,11 +387,9 @@ def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
         return []
     smallest = [row["min_detectable_effect"] for row in judged]
     sizes = dict.fromkeys(metric.change(one).removeprefix("+") for one in (min(smallest), max(smallest)))
-    family = judged[0]["family_size"] or 1
-    among = f" among {count(family, 'variant')}" if family > 1 else ""
     return [
         f"{count(max(row['n_paired'] for row in judged), 'persona')} find a true difference of "
-        f"{' to '.join(sizes)}{among} in four of five studies; smaller ones are easily missed."
+        f"{' to '.join(sizes)}{among(judged[0])} in four of five studies; smaller ones are easily missed."
     ]
 
 

@@ -23,6 +23,7 @@ from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.training_words import training_lines
 from engine.stats.levels import FEW
+from engine.stats.verdicts import among
 from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
 
@@ -134,9 +135,8 @@ def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iter
     if effects:
         low, high = metric.change(min(effects)), metric.change(max(effects))
         seen = low if low == high else f"{low} to {high}"
-        family = judged[0]["family_size"] or 1
-        among = f" among {count(family, 'variant')}" if family > 1 else ""
-        yield f"Power{where}: four of five such studies find a true difference of {seen}{unit}{among}."
+        told = f"{seen}{unit}{among(judged[0])}"
+        yield f"Power{where}: four of five such studies find a true difference of {told}."
     personas = max((row["n_paired"] for row in compared.rows), default=0)
     if personas < FEW:
         yield f"Small sample{where}: {count(personas, 'persona')}; below {FEW} intervals are wide."
