@@ -365,7 +365,9 @@ def _infer(
         p_alone=_number(found.p_alone[0]),
         p_strict=_number(found.p_strict[0]),
         p_equal=_number(found.p_equal[0]),
-        min_detectable_effect=detectable(n) * deviation * _wider(differences, found, sampling.confidence),
+        min_detectable_effect=None
+        if n < MIN_DIFFER
+        else detectable(n) * deviation * _wider(differences, found, sampling.confidence),
         reason=FEW_DIFFER if low is None else None,
     )
 

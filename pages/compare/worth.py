@@ -181,8 +181,10 @@ def _told(found: Outlook, view: View, candidate: str) -> str:
     needed = (
         f"more than {MOST_PERSONAS:,} personas" if found.needed is None else count(found.needed, "persona")
     )
+    none = view.metric.in_points and found.detectable > 1
+    seen = "no difference at all" if none else f"{size(found.detectable)}{unit}"
     return (
         f"To see a true difference of **{size(found.effect)}{unit}** in four of five studies you need "
-        f"**{needed}**. With your {count(found.n_personas, 'persona')} you can see **{size(found.detectable)}"
-        f"{unit}**, and would find {size(found.effect)}{unit} in {percent(found.power)} of studies."
+        f"**{needed}**. With your {count(found.n_personas, 'persona')} you can see **{seen}**, and would "
+        f"find {size(found.effect)}{unit} in {percent(found.power)} of studies."
     )
