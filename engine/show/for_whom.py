@@ -13,12 +13,6 @@ from engine.domains.metric import Metric
 from engine.stats.levels import ALPHA
 
 
-def improved(row: Row) -> float | None:
-    """Return the share that truly gains, luck taken out; the raw one where examples do not tell."""
-    share: float | None = row["share_improved"] if row.get("true_share") is None else row["true_share"]
-    return share
-
-
 def for_whom(row: Row, metric: Metric) -> str:
     """Word it for a row of `compare_variants`; empty where its examples do not say."""
     if row["between"] is None or row["p_between"] is None:

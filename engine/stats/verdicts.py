@@ -100,6 +100,12 @@ def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_poin
     return f"{told}; {noise}" if noise else told
 
 
+def improved(row: Mapping[str, Any]) -> float | None:
+    """Return the share that truly gains, luck taken out; the raw one where examples do not tell."""
+    share: float | None = row["share_improved"] if row.get("true_share") is None else row["true_share"]
+    return share
+
+
 def among(row: Mapping[str, Any]) -> str:
     """Word what a row's corrected p answers for: " among 9 variants in 10 metrics"; "" where for itself."""
     numbers = {"variant": row.get("family_size") or 1, "metric": row.get("among_metrics") or 1}

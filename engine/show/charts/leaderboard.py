@@ -10,9 +10,8 @@ import pandas as pd
 from engine.core.types import Row
 from engine.core.wording import known, outcome_counts, p_value, signed_points
 from engine.domains.metric import Metric
-from engine.show.for_whom import improved
 from engine.stats.co_primary import standing
-from engine.stats.verdicts import verdict
+from engine.stats.verdicts import improved, verdict
 
 REPEATED: Final = {
     "repeat": "another seed",
