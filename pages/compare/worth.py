@@ -160,7 +160,7 @@ def _power(view: View, candidate: str) -> None:
         words=lambda name: f"{name}{unit}".replace("1 points", "1 point"),
     )
     effect = float(asked or 1) / view.metric.factor
-    family = (row["family_size"] or 1) * row["among_metrics"]
+    family = (row["family_size"] or 1) * (row["among_metrics"] or 1)
     found = outlook(n_personas=row["n_paired"], smallest=smallest, effect=effect, family=family)
     st.markdown(_told(found, view, candidate))
     frame.chart(
