@@ -10,7 +10,7 @@ from engine.core.parameters import Parameters, SetOf
 from engine.lm.effects import Recipe, steered
 from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, Having, Traits, Upstream, character_needed, history_needed
+from engine.strategies.spec import Experiment, Having, Traits, character_needed, history_needed, named_by
 
 Strength = Annotated[float, Field(ge=0, le=10)]
 
@@ -37,10 +37,6 @@ class ContextSteeringParameters(Parameters):
         description="How much of what the context changes is added: 0 nothing, 1 as in a prompt, above 1 "
         "more; of several the best on val is kept.",
     )
-
-
-def _needs(parameters: ContextSteeringParameters) -> tuple[Upstream, ...]:
-    return (Upstream(role="over", experiment=parameters.over),)
 
 
 def _applies(parameters: ContextSteeringParameters, ground: Ground) -> None:
@@ -126,7 +122,7 @@ STRATEGY = Experiment(
     val_since=2,
     step=step,
     parameters=ContextSteeringParameters,
-    needs=_needs,
+    needs=named_by(over="over"),
     stages={"load": 3.0, "memories": 10.0, "sweep": 50.0, "generate": 32.0, "score": 5.0},
     beside=("base", "unified"),
     applies=_applies,

@@ -136,6 +136,11 @@ class Upstream:
     apart: bool = False
 
 
+def named_by(**roles: str) -> Callable[[Any], tuple[Upstream, ...]]:
+    """Return the needs of a strategy that builds on what parameters name: role -> the parameter."""
+    return lambda given: tuple(Upstream(role, getattr(given, name)) for role, name in roles.items())
+
+
 def _nothing_needed(_: Any) -> tuple[Upstream, ...]:
     return ()
 
