@@ -141,18 +141,6 @@ def named_by(**roles: str) -> Callable[[Any], tuple[Upstream, ...]]:
     return lambda given: tuple(Upstream(role, getattr(given, name)) for role, name in roles.items())
 
 
-def _nothing_needed(_: Any) -> tuple[Upstream, ...]:
-    return ()
-
-
-def _always(_: Any, __: Ground) -> None:
-    return None
-
-
-def _as_given(parameters: Any, _: Ground) -> Any:
-    return parameters
-
-
 @dataclass(frozen=True, slots=True)
 class StepOf:
     """What a run does: `name` of engine/strategies/steps/`module`.py, imported when a run takes it."""
@@ -216,10 +204,10 @@ class Experiment:
     version: int = 1
     val_since: int = 1
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    needs: Callable[[Any], tuple[Upstream, ...]] = _nothing_needed
+    needs: Callable[[Any], tuple[Upstream, ...]] = lambda _: ()
     beside: tuple[str, ...] = ()
-    applies: Callable[[Any, Ground], None] = _always
-    settle: Callable[[Any, Ground], Any] = _as_given
+    applies: Callable[[Any, Ground], None] = lambda *_: None
+    settle: Callable[[Any, Ground], Any] = lambda given, _: given
     settles: tuple[str, ...] = ()
     presets: tuple[Preset, ...] = ()
     outlook: Callable[[Workspace, RunSpec], Outlook] | None = None

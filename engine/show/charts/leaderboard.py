@@ -1,8 +1,8 @@
-"""The leaderboard as a table, one row a variant, and who of its rows competes."""
+"""The leaderboard as a table, one row a variant; and many metrics at once, each cell a sign and a number."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -10,16 +10,14 @@ import pandas as pd
 from engine.core.types import Row
 from engine.core.wording import known, outcome_counts, p_value, signed_points
 from engine.domains.metric import Metric
-from engine.show.for_whom import improved
+from engine.results.comparing import row_role
+from engine.show.row_words import improved
 from engine.stats.co_primary import standing
-from engine.stats.verdicts import verdict
+from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 REPEATED: Final = {
-    "repeat": "another seed",
-    "other protocol": "other protocol",
-    "placebo": "placebo",
-    "step-matched": "step-matched",
-    "ground": "ground",
+    row_role.REPEAT: "another seed",
+    **{one: one for one in (row_role.ELSEWHERE, row_role.PLACEBO, row_role.MATCHED, row_role.GROUND)},
 }
 _COLUMNS = (
     *("variant", "role", "mean", "delta", "interval", "verdict", "p"),
@@ -41,7 +39,7 @@ def leaderboard_table(rows: Sequence[Row], *, reference: str, metric: Metric) ->
 def _record(row: Row, reference: str, metric: Metric) -> dict[str, Any]:
     is_reference = row["variant"] == reference
     own = str(row.get("role"))
-    role = "reference" if is_reference else own if is_bound(row) else REPEATED.get(own, "")
+    role = row_role.REFERENCE if is_reference else own if row_role.is_bound(row) else REPEATED.get(own, "")
     share = improved(row)
     blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
@@ -79,6 +77,34 @@ def _scaled(value: float | None, factor: float) -> float | None:
     return None if value is None else factor * value
 
 
-def is_bound(row: Row) -> bool:
-    """Say whether a row is an oracle's, bound or yardstick: never a contender, never a reference to beat."""
-    return row["role"] in ("bound", "yardstick")
+SIGNS: Final[Mapping[str, str]] = {BETTER: "▲", WORSE: "▼", EQUAL: "="}
+OPEN: Final = "○"
+NOT_SCORED: Final = "–"
+# Blue is gain and orange loss, as everywhere: who sees no red or green tells them apart, in both themes.
+COLOURS: Final[Mapping[str, str]] = {"▲": "rgba(42, 111, 168, 0.28)", "▼": "rgba(194, 99, 26, 0.28)"}
+
+
+def verdict_table(found: Mapping[str, tuple[Metric, Sequence[Mapping[str, Any]]]]) -> pd.DataFrame:
+    """Return one row a variant, in the order of the first metric, and one column a metric, as texts.
+
+    `found` maps a metric's label to it and to the rows of its comparison. Those that do not compete are
+    left out. A cell is a sign and the difference (points for fractions): "▲ +2.3".
+    """
+    names = list(
+        dict.fromkeys(row["variant"] for _, rows in found.values() for row in rows if row_role.competes(row))
+    )
+    told = {
+        label: {
+            row["variant"]: _cell(row, metric)
+            for row in rows
+            if row["delta"] is not None and row_role.competes(row)
+        }
+        for label, (metric, rows) in found.items()
+    }
+    table = {label: [cells.get(name, NOT_SCORED) for name in names] for label, cells in told.items()}
+    return pd.DataFrame({"variant": names, **table})
+
+
+def _cell(row: Mapping[str, Any], metric: Metric) -> str:
+    word = verdict(row, higher_is_better=metric.higher_is_better)
+    return f"{SIGNS.get(word, OPEN)} {metric.change(row['delta'])}"
