@@ -65,15 +65,8 @@ def step(context: RunContext) -> None:
     from engine.lm.load import load_base
     from engine.lm.recipes import Shelf
     from engine.lm.scorer import Scorer
-    from engine.strategies.steps.choosing import (
-        Asking,
-        Kept,
-        Tried,
-        kept,
-        val_examples,
-        variant_of,
-        write_sweep,
-    )
+    from engine.strategies.steps.choosing import Asking, Tried, kept, val_examples, variant_of, write_sweep
+    from engine.strategies.steps.crossing import Kept
     from engine.strategies.steps.made import made_by
     from engine.strategies.steps.scoring import asker_for, score_variants
 
