@@ -22,7 +22,8 @@ from engine.domains.metrics import METRICS
 from engine.results.comparing import row_role, unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import without_repeats
-from engine.show.row_words import COUNTED, differing, gain_words, row_words, training_lines
+from engine.show.for_whom import differing
+from engine.show.row_words import COUNTED, gain_words, row_words, training_lines
 from engine.stats.co_primary import beside_words
 
 _REFERENCE = click.option("--reference", help="The variant to compare with; by default unified, else base.")

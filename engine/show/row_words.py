@@ -1,18 +1,17 @@
 """A row of a comparison in words, as screens, the command line and the report print it.
 
-What it gains, for whom, and what training has to do with it: its ground, its seeds, its noise, its budget.
+What it gains, and what training has to do with it: its ground, its seeds, its noise, its budget.
 Computes no statistic and draws no table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from engine.core.types import Row
-from engine.core.wording import count, p_value, percent, percents, signed_points
+from engine.core.wording import count, p_value, percent, signed_points
 from engine.domains.metric import Metric
 from engine.results.comparing import row_role
-from engine.stats.levels import ALPHA
 
 COUNTED = ("p (Holm)", "personas", "better", "equal", "worse", "lost > 10")
 
@@ -42,52 +41,6 @@ def gain_words(row: Row | None, metric: Metric) -> str:
     if not row or row["delta"] is None:
         return "not made"
     return f"{metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
-
-
-def improved(row: Row) -> float | None:
-    """Return the share that truly gains, luck taken out; the raw one where examples do not tell."""
-    share: float | None = row["share_improved"] if row.get("true_share") is None else row["true_share"]
-    return share
-
-
-def for_whom(row: Row, metric: Metric) -> str:
-    """Word it for a row of `compare_variants`; empty where its examples do not say."""
-    if row["between"] is None or row["p_between"] is None:
-        return ""
-    share = (
-        f"{percent(row['true_share'])} of personas truly gain"
-        f" ({percents(row['true_share_low'], row['true_share_high'])}); "
-        f"{percent(row['share_improved'])} look so."
-    )
-    p = p_value(row["p_between"])
-    if row["p_between"] >= ALPHA:
-        return (
-            f"{share} Personas differ no more than their few examples make them seem (p {p}): who gains and "
-            "who loses may be luck."
-        )
-    return (
-        f"{share} Personas truly differ (p {p}): their gains spread by {metric.size(row['between'])} around "
-        f"the mean, and {percent(row['reliability'])} of the spread that is seen is no luck."
-    )
-
-
-def differing(rows: Sequence[Row]) -> str:
-    """Word under which variants personas truly differ."""
-    names = [row["variant"] for row in rows if row["p_between"] is not None and row["p_between"] < ALPHA]
-    if not names:
-        return "Under no variant do personas differ more than luck: who gains and who loses may be chance."
-    return f"Personas truly differ under {', '.join(names)}; elsewhere who gains and who loses may be luck."
-
-
-def single(metric: Metric, effect: float, low: float, high: float, chance: float) -> str:
-    """Word one persona's effect with luck taken out: "+1.2 (−0.4 to +2.8), a gain with a chance of 92 %"."""
-    told = f"{metric.change(effect)} ({metric.spread(low, high)})"
-    return f"{told}, a gain with a chance of {_chance(chance)}"
-
-
-def _chance(chance: float) -> str:
-    """A chance is never worded as certain either way."""
-    return "over 99 %" if chance > 0.995 else "under 1 %" if chance < 0.005 else percent(chance)
 
 
 Worded = Callable[[float], str]

@@ -10,10 +10,10 @@ from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
+from engine.show.for_whom import single
 from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored, scored
-from engine.show.row_words import single
 from engine.strategies.clusterings import Clusters
 from engine.strategies.plan import inapplicable, plan
 from pages.persona import scene as persona_scene

@@ -19,7 +19,8 @@ from engine.core.wording import (
     signed_points,
 )
 from engine.domains.metric import Metric
-from engine.show.row_words import for_whom, training_lines
+from engine.show.for_whom import for_whom
+from engine.show.row_words import training_lines
 from engine.stats.co_primary import beside_words
 from engine.stats.levels import ALPHA, LOST, POINT
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, judging_p, verdict, why

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.domains.metrics import METRICS
 from engine.show.charts import shares as views
-from engine.show.row_words import single
+from engine.show.for_whom import single
 
 
 def test_a_chance_is_never_told_as_certain() -> None:

@@ -11,7 +11,7 @@ from engine.core.types import Row
 from engine.core.wording import known, outcome_counts, p_value, signed_points
 from engine.domains.metric import Metric
 from engine.results.comparing import row_role
-from engine.show.row_words import improved
+from engine.show.for_whom import improved
 from engine.stats.co_primary import standing
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
