@@ -23,7 +23,8 @@ from engine.results.comparing import row_role, unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import without_repeats
 from engine.show.for_whom import differing
-from engine.show.row_words import COUNTED, gain_words, row_words, training_lines
+from engine.show.row_words import COUNTED, gain_words, row_words
+from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
 
 _REFERENCE = click.option("--reference", help="The variant to compare with; by default unified, else base.")
@@ -380,7 +381,7 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
 
 def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
     """What the verdict finds of those that compete: no bound, no control."""
-    judged = [row for row in rows if row_role.competes(row) and row["min_detectable_effect"]]
+    judged = [row for row in rows if not row["role"] and row["min_detectable_effect"]]
     if not judged:
         return []
     smallest = [row["min_detectable_effect"] for row in judged]

@@ -13,7 +13,7 @@ import streamlit as st
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results.comparing.remarks import NotComputed
-from engine.show.charts.leaderboard import COLOURS, NOT_SCORED, OPEN, SIGNS, verdict_table
+from engine.show.charts.verdict_table import COLOURS, NOT_SCORED, OPEN, SIGNS, verdict_table
 from engine.show.tables import comparison_table
 from engine.stats.verdicts import BETTER, EQUAL, WORSE
 from pages.compare import choices as compare_choices

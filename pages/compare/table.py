@@ -17,8 +17,8 @@ from engine.results.comparing.criteria import DECIDES
 from engine.results.imported.routing import WHY
 from engine.show.charts.intervals import interval_chart
 from engine.show.charts.leaderboard import leaderboard_table
-from engine.show.row_words import noise_word
 from engine.show.tables import comparison_latex, comparison_table
+from engine.show.training_words import noise_word
 from engine.stats.levels import LOST
 from engine.strategies import reference
 from pages.compare import asking

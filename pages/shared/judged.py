@@ -20,7 +20,7 @@ from engine.core.wording import (
 )
 from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
-from engine.show.row_words import training_lines
+from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
 from engine.stats.levels import ALPHA, LOST, POINT
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, judging_p, verdict, why

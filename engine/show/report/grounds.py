@@ -12,7 +12,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import SCHEME_WORDS, SPLIT_WORDS, count, duration, spelled
 from engine.results.checks import failed_words
-from engine.results.comparing import looks, row_role
+from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.imported.importing import EXPERIMENT
 from engine.runs.manifest import read as read_manifest
@@ -21,7 +21,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
-from engine.show.row_words import training_lines
+from engine.show.training_words import training_lines
 from engine.stats.levels import FEW
 from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
@@ -129,7 +129,7 @@ def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iter
     if compared.split == "test":
         seen = count(len(looks.seen(gathered.ws, looks.at(compared.found))), "verdict")
         yield f"Test was looked at{where}: {seen} on it so far. Each look makes the next one weaker."
-    judged = [row for row in compared.rows if row_role.competes(row) and row["min_detectable_effect"]]
+    judged = [row for row in compared.rows if not row["role"] and row["min_detectable_effect"]]
     effects = [row["min_detectable_effect"] for row in judged]
     if effects:
         low, high = metric.change(min(effects)), metric.change(max(effects))
