@@ -37,6 +37,7 @@ RULES: Final[Mapping[str, str]] = {
     "empty": "{} without words left out",
     "parts": "{} that held parts other than text: the text was kept",
     "unchosen": "{} that another reply was chosen over left out",
+    "branches": "{} of other branches, or of other people, left out: one branch of a dialogue is followed",
     "joined": "{} joined to the one before, by the same speaker",
     "system": "{} by the data's own system, kept: they follow the domain's instruction in the prompt",
     "nothing": "{} without a word left out",
@@ -172,7 +173,7 @@ def role_of(value: str, assistant: str = "") -> Role | str | None:
     """Return the role that a speaker's name stands for ("tool" for one that is left out), None for none."""
     name = value.strip().lower()
     if assistant:
-        if name == assistant.strip().lower():
+        if name in (assistant.strip().lower(), *(one.strip().lower() for one in assistant.split("+"))):
             return "assistant"
         return "system" if name in SYSTEMS else "tool" if name in TOOLS else "user"
     known = {"user": USERS, "assistant": ASSISTANTS, "system": SYSTEMS, "tool": TOOLS}
