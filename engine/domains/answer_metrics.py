@@ -2,7 +2,8 @@
 their error.
 
 ROUGE is Google's rouge-score without stemming, BLEU and chrF are sacrebleu's, METEOR is nltk's without
-WordNet (its synonyms would have to be downloaded): a word is matched as it stands or by its stem. Labels and
+WordNet (its synonyms would have to be downloaded): a word is matched as it stands or by its stem. Scripts
+without spaces between words are read letter by letter, and by ROUGE not at all. Labels and
 ratings are read as LaMP's evaluator reads them. Loads a library when the first reply is scored.
 """
 
@@ -16,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.scripts import apart, words_of
 from engine.domains.metric import Metric
 from engine.domains.numbers import whole_number
 
@@ -37,8 +39,12 @@ def _rouge() -> Any:
 
 @lru_cache(maxsize=65_536)
 def _rouges(reply: str, reference: str) -> Mapping[str, float] | None:
-    """F1 of both kinds; None where the reference has no token: rouge-score knows Latin letters and digits."""
-    if not re.search(r"[a-z0-9]", reference.lower()):
+    """F1 of both kinds; None where most words of the reference are none to rouge-score, which knows Latin
+    letters and digits: of "iPhone" in a Chinese sentence nothing follows for the rest.
+    """
+    words = [word for word in words_of(reference.lower()) if re.search(r"\w", word)]
+    read = sum(re.search(r"[a-z0-9]", word) is not None for word in words)
+    if not read or 2 * read < len(words):
         return None
     return {kind: score.fmeasure for kind, score in _rouge().score(reference, reply).items()}
 
@@ -64,7 +70,7 @@ def _meteor(reply: str, reference: str) -> float | None:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+|[^\w\s]", text.lower())
+    return re.findall(r"\w+|[^\w\s]", apart(text.lower()))
 
 
 @cache
@@ -80,7 +86,7 @@ def _chrf(reply: str, reference: str) -> float | None:
 
 def _bleu_counts(reply: str, reference: str) -> dict[str, float]:
     """What BLEU adds up: lengths of both, and matched and possible n-grams of each order."""
-    found = _sacre()[0].sentence_score(reply, [reference])
+    found = _sacre()[0].sentence_score(apart(reply), [apart(reference)])
     matched = {f"matched {n}": float(found.counts[n - 1]) for n in _ORDERS}
     possible = {f"possible {n}": float(found.totals[n - 1]) for n in _ORDERS}
     return {"reply": float(found.sys_len), "reference": float(found.ref_len), **matched, **possible}
@@ -160,8 +166,8 @@ METRICS = (
     Metric(
         name="rouge_l",
         label="ROUGE-L",
-        help="F1 of the longest common subsequence of words (rouge-score, no stemming).",
-        version="1",
+        help="F1 of the longest common subsequence of words (rouge-score, no stemming); Latin letters only.",
+        version="2",
         domains=("tasks",),
         short="ROUGE-L",
         of_texts=partial(_rouge_of, "rougeL"),
@@ -169,8 +175,8 @@ METRICS = (
     Metric(
         name="rouge_1",
         label="ROUGE-1",
-        help="F1 of the words that reply and reference share (rouge-score, no stemming).",
-        version="1",
+        help="F1 of the words that reply and reference share (rouge-score, no stemming); Latin letters only.",
+        version="2",
         domains=("tasks",),
         short="ROUGE-1",
         of_texts=partial(_rouge_of, "rouge1"),
@@ -179,7 +185,7 @@ METRICS = (
         name="meteor",
         label="METEOR",
         help="Words matched as they stand or by stem, in order (nltk, without WordNet's synonyms).",
-        version="1",
+        version="2",
         domains=("tasks",),
         of_texts=_meteor,
     ),
@@ -187,7 +193,7 @@ METRICS = (
         name="bleu",
         label="BLEU",
         help="BLEU of all replies together (sacrebleu, 13a); intervals draw personas.",
-        version="1",
+        version="2",
         domains=("tasks",),
         counts=_bleu_counts,
         total=_bleu,
