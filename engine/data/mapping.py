@@ -409,7 +409,14 @@ def _messages_column(rows: Sequence[Named[str, Any]], free: Sequence[str]) -> st
     among = [one for one, found in held.items() if any(_speakers(turns) > 1 for turns in found)]
     alone = [one for one, found in held.items() if found and "." not in one]
     there = among or (alone if len(alone) == 1 else [])
-    return (_called("messages", there) or there or [""])[0]
+    texts = [one for one in _called("messages", free) if any(_are_texts(value_at(row, one)) for row in rows)]
+    return (_called("messages", there) or there or texts or [""])[0]
+
+
+def _are_texts(value: Any) -> bool:
+    """Whether a cell holds what two people say in turns, and no name (DailyDialog, UltraChat)."""
+    turns = turns_in(value)
+    return turns is not None and len(turns) > 1 and all(isinstance(turn, str) for turn in turns)
 
 
 def _turns(value: Any) -> list[dict[str, Any]]:

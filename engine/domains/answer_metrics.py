@@ -9,6 +9,7 @@ ratings are read as LaMP's evaluator reads them. Loads a library when the first 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from functools import cache, lru_cache, partial
@@ -146,10 +147,21 @@ def _macro_f1(sums: Sums) -> NDArray[np.float64]:
 
 def error_of(reply: str, reference: str) -> float | None:
     """Return how far a rating is off; one that cannot be read is as far as the farther end of the scale."""
-    held, said = whole_number(reference), whole_number(reply)
+    held, said = _rating_of(reference), _rating_of(reply)
     if held is None:
         return None
     return abs(held - said) if said is not None else max(held - LOWEST, HIGHEST - held)
+
+
+def _rating_of(text: str) -> float | None:
+    """The number that a text is: as people write one (4,5), else as LaMP's evaluator takes it (+4, ５)."""
+    found = whole_number(text)
+    if found is None:
+        try:
+            found = float(text)
+        except ValueError:
+            return None
+    return found if math.isfinite(found) else None
 
 
 def _squared(reply: str, reference: str) -> dict[str, float]:
@@ -229,7 +241,7 @@ METRICS = (
         name="rating_mae",
         label="MAE",
         help="Mean absolute error of the rating; one that cannot be read counts as the farther of 1 and 5.",
-        version="1",
+        version="2",
         unit="number",
         higher_is_better=False,
         domains=("tasks-ratings",),
@@ -240,7 +252,7 @@ METRICS = (
         name="rating_rmse",
         label="RMSE",
         help="Root of the mean squared error of the rating, over all replies; intervals draw personas.",
-        version="1",
+        version="2",
         unit="number",
         higher_is_better=False,
         domains=("tasks-ratings",),

@@ -33,7 +33,7 @@ Factors = tuple[Tensor, Tensor]
 
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
-_PLAIN_STARTS = (True, False, None, "gaussian", "eva")
+_PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 """Beginnings that leave the base as it is; PiSSA, OLoRA, CorDA, LoftQ and the like put a part of it aside."""
 _MORE = (
     *("use_dora", "alpha_pattern", "rank_pattern", "lora_bias", "modules_to_save", "trainable_token_indices"),

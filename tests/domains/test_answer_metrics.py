@@ -88,6 +88,11 @@ def test_an_unreadable_rating_counts_as_the_farther_end() -> None:
     assert METRICS["rating_mae"].sign == METRICS["rating_rmse"].sign == -1
 
 
+@pytest.mark.parametrize("said", ["+4", "４", "٤", "4e0", " 4.\n", "4,0"])
+def test_a_rating_is_read_however_it_is_written(said: str) -> None:
+    assert error_of(said, "4.0") == 0
+
+
 def test_a_weight_by_val_is_more_where_the_metric_is_better() -> None:
     assert METRICS["rating_mae"].worth(0.5) > METRICS["rating_mae"].worth(2.0) > 0
     assert METRICS["rouge_l"].worth(0.5) == 0.5

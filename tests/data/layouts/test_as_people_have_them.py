@@ -160,6 +160,9 @@ WITH_PICTURES = [
 ]
 
 WRITTEN = {
+    "texts.jsonl": lines(
+        [{"user": row["user_id"], "dialog": [one["content"] for one in row["messages"]]} for row in chats()]
+    ).encode(),
     "tree.jsonl": lines(in_a_tree()).encode(),
     "preferred.jsonl": lines(
         [
@@ -457,6 +460,16 @@ def test_summaries_that_may_be_of_other_people_are_not_taken(tmp_path: Path) -> 
     imported = read(tmp_path)
     assert "3 people's summaries beside it, in the order of 4 people" in str(imported.faults[0])
     assert all(one.character is None for one in imported.dataset.personas)
+
+
+def test_a_mark_of_the_chosen_reply_that_went_through_a_table_is_one(tmp_path: Path) -> None:
+    held = layouts.prism()["conversations.jsonl"]
+    found = []
+    for place, mark in enumerate((b"true", b"1", b'"True"')):
+        path = tmp_path / f"{place}.jsonl"
+        path.write_bytes(held.replace(b'"if_chosen": true', b'"if_chosen": ' + mark))
+        found.append(read(path).dataset)
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_survey_names_people_as_the_conversations_do(tmp_path: Path) -> None:
