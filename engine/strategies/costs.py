@@ -28,8 +28,8 @@ _UNITS = 3
 _LARGE_SHARE = 0.3
 """An estimate leaves out stages that nothing is known of, up to this share of the work."""
 _ANY = ""
-_LIKE: Mapping[str, str] = {"sweep": "generate", "replies": "generate", "states": "generate"}
-"""Stages whose unit is a reply, too: until one is timed, it is taken to cost what a reply costs."""
+_LIKE: Mapping[str, str] = {"sweep": "generate", "replies": "generate", "states": "generate", "fit": "train"}
+"""Stages whose unit is that of another: until one is timed, it is taken to cost as much."""
 NO_ESTIMATE = "no estimate before a first run"
 Costs = Mapping[tuple[str, str], Sequence[float]]
 """(experiment or "" for any, stage) -> seconds a unit, newest last."""
