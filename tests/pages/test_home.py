@@ -170,7 +170,7 @@ def test_what_is_folded_is_computed_once_it_is_opened(
 def test_a_run_under_way_is_shown_with_its_progress(
     open_page: Open, prepared: Workspace, paced: None
 ) -> None:
-    (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=2000, pause=0.05))
+    (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=100_000, pause=0.05))
     try:
         app = open_page(prepared)
         assert app.get("progress")
