@@ -23,7 +23,7 @@ from engine.results.comparing import row_role, unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import without_repeats
 from engine.show.for_whom import differing
-from engine.show.row_words import COUNTED, gain_words, row_words
+from engine.show.row_words import COUNTED, gain_words, power_words, row_words
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
 
@@ -351,7 +351,7 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     """What a reader must know before believing a number."""
     told = [f"Warning: {line}" for line in found["warnings"]]
     told += [older_words(found["older"])] if found["older"] else []
-    told += _power(found["rows"], metric)
+    told += filter(None, [power_words(found["rows"], metric)])
     if found["margin"]:
         margin = metric.change(found["margin"]).removeprefix("+")
         told.append(f"Better and worse: by more than {margin}; equal: within it.")
@@ -377,21 +377,6 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
         ]
         told.append("To show them all the same: --across-protocols")
     return told
-
-
-def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
-    """What the verdict finds of those that compete: no bound, no control."""
-    judged = [row for row in rows if not row["role"] and row["min_detectable_effect"]]
-    if not judged:
-        return []
-    smallest = [row["min_detectable_effect"] for row in judged]
-    sizes = dict.fromkeys(metric.change(one).removeprefix("+") for one in (min(smallest), max(smallest)))
-    family = judged[0]["family_size"] or 1
-    among = f" among {count(family, 'variant')}" if family > 1 else ""
-    return [
-        f"{count(max(row['n_paired'] for row in judged), 'persona')} find a true difference of "
-        f"{' to '.join(sizes)}{among} in four of five studies; smaller ones are easily missed."
-    ]
 
 
 def _noise(found: Record, metric: Metric) -> list[str]:

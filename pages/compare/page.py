@@ -141,7 +141,6 @@ def _remarks(ws: Workspace, view: View) -> None:
         _looks_at_test(ws, found)
         _strangers(view)
         _other_protocols(found)
-        _overlap(found)
     if found["older"]:
         st.caption(frame.plain(older_words(found["older"])))
     if found["warnings"]:
@@ -208,18 +207,6 @@ def _other_protocols(found: Mapping[str, Any]) -> None:
             icon=":material/rule:",
             color="orange",
             help=frame.plain(f"Scored otherwise, and not in this table. {names}."),
-        )
-
-
-def _overlap(found: Mapping[str, Any]) -> None:
-    uneven = [row for row in found["rows"] if row["n_only_candidate"] or row["n_only_reference"]]
-    if uneven:
-        st.badge(
-            "Not all examples are shared",
-            icon=":material/warning:",
-            color="orange",
-            help="Compared on shared examples only: "
-            + frame.plain(f"{', '.join(row['variant'] for row in uneven)}."),
         )
 
 

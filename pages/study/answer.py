@@ -51,7 +51,7 @@ def show(ws: Workspace) -> Shown | None:
     told, metric = headline(ws, found, compared=reads.compared), METRICS[found["metric"]]
     front = _front(found, told, metric)
     shown = Shown(found["split"], str(found["reference"]), metric, front[0] if front else None)
-    with st.container(border=True, gap="small", key="home_answer" if front else None):
+    with st.container(border=True, gap="small"):
         st.subheader("The answer so far" if told.tested is None else "The answer", anchor=False)
         st.markdown(frame.plain(told.answer(competing=bool(front))))
         if not front:

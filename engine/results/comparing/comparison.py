@@ -46,12 +46,12 @@ test_set (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, 
 test: the same table over personas kept out of training, as unseen.py; else None).
 
 A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role, verdict, why (what it
-rests on or lacks, in a line), co_primary (beside.py, or None), repeat_of, built_on (the unified that it
-stands on and is compared with, where that is not the reference), compared (ids: whom each of its seeds is
-compared with), seeds (of `grounds.Seeds`, or None), noise_floor (the largest difference that another seed
-made), noise_limit (what one stays within by chance), above_noise, above_placebo and above_matched
-(variants.py, or None), steps and train_tokens (of all that was trained for it), protocol, paired_by,
-settings (what tells it from others of its name).
+rests on or lacks, in a line), among_metrics (as above), co_primary (beside.py, or None), repeat_of, built_on
+(the unified that it stands on and is compared with, where that is not the reference), compared (ids: whom
+each of its seeds is compared with), seeds (of `grounds.Seeds`, or None), noise_floor (the largest difference
+that another seed made), noise_limit (what one stays within by chance), above_noise, above_placebo and
+above_matched (variants.py, or None), steps and train_tokens (of all that was trained for it), protocol,
+paired_by, settings (what tells it from others of its name).
 """
 
 
@@ -85,7 +85,7 @@ def compare_variants(
     at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name, split=split)
     among = frozen.among_metrics(ws, at, scene.metric.name)
     compared = _read(ws, scene)
-    compared = replace(compared, rows=over_metrics(compared.rows, among))
+    compared = replace(compared, rows=over_metrics(compared.rows, among), among_metrics=among)
     unscored = _unscored(scene, compared.rows)
     second = second_metric(ws, scene.metric)
     elsewhere = others(scene)
@@ -163,7 +163,8 @@ class _Compared:
     """What is read for one table. `rows` are against whom each is compared with, with Holm's p;
     `against_unified` is by metric; `seeds` are of what was made from several; `controls` are repeats against
     what they repeat, `above` variants against their placebos, `matched` against the unified that was trained
-    on as much, both over their seeds; `second` are `rows` in the metric that must hold beside this one."""
+    on as much, both over their seeds; `second` are `rows` in the metric that must hold beside this one.
+    `among_metrics` is how many metrics the p of `rows` answers for."""
 
     rows: list[Comparison]
     against_unified: dict[str, Named]
@@ -172,6 +173,7 @@ class _Compared:
     above: Named
     matched: Named
     second: Named
+    among_metrics: int = 1
 
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
@@ -250,7 +252,8 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
     noise = noise_of(scene, variant, seeds, compared.controls)
     own, first = scene.pairs[variant.variant_id][0][1], scene.repeated.get(variant.variant_id)
     above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
-    judged = {**row.as_json(), "above_noise": above_noise, "co_primary": second}
+    known = {"above_noise": above_noise, "co_primary": second, "among_metrics": compared.among_metrics}
+    judged = {**row.as_json(), **known}
     higher, in_points = scene.metric.higher_is_better, scene.metric.in_points
     return {
         **_origin(row, variant),
@@ -258,6 +261,7 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
         "co_primary": second,
         "verdict": role or verdict(judged, higher_is_better=higher),
         "why": "" if role else why(judged, higher_is_better=higher, in_points=in_points),
+        "among_metrics": compared.among_metrics,
         "repeat_of": next((one.variant for one in scene.variants.values() if one.variant_id == first), None),
         "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
         "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
@@ -281,7 +285,7 @@ def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
     unknown = dict.fromkeys(
         (
             *("why", "repeat_of", "built_on", "seeds", "noise_floor", "noise_limit", "above_noise"),
-            *("above_placebo", "above_matched", "steps", "train_tokens", "co_primary"),
+            *("above_placebo", "above_matched", "steps", "train_tokens", "co_primary", "among_metrics"),
         )
     )
     elsewhere = dict.fromkeys(("role", "verdict"), row_role.ELSEWHERE)

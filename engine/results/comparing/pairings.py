@@ -127,13 +127,14 @@ def _judged_within(
     whom = {own: row["compared"] for own, row in here.items()}
     paired = grounds.seed_by_seed(ws, (found["protocol"], found["split"]), metric, whom, personas)
     known = {one.variant_id: one for one in store.overview(ws).variants.values()}
-    shared = sharing.groups(ws, [known[own] for own in paired], among=personas)
+    sides = {one for pairs in whom.values() for pair in pairs for one in pair}
+    shared = sharing.groups(ws, [known[one] for one in sorted(sides)], among=personas)
     rows, seeds = dict[str, Comparison](), dict[str, grounds.Seeds]()
     for own, (of_seeds, singles) in paired.items():
         there = [one for one in of_seeds if one.n_paired]
         if there:
             name = here[own]["variant"]
-            rows[name], record = grounds.judged(there, metric, shared.get(own), singles)
+            rows[name], record = grounds.judged(there, metric, grounds.shared_by(shared, whom[own]), singles)
             if record is not None:
                 seeds[name] = record
     return rows, seeds

@@ -25,6 +25,9 @@ from engine.runs.runfolder import declared
 from engine.strategies import scorer
 from engine.strategies.budgets import own_budget
 
+_SIDES = (("candidate", "reference"), ("reference", "candidate"))
+_MOST_NAMED = 5
+
 
 def too_few(defined: Mapping[str, int], metric: Metric) -> str | None:
     """Return why a metric is no headline, None where it is: fewer than half of the personas have it."""
@@ -68,6 +71,7 @@ def warnings(
         *unheld,
         *failed_words(ws, scorer=False),
         scorer.warning(ws, scene.metric) if is_ours else None,
+        *_uneven(shown),
         *_cut(ws, shown),
         *_unturned(ws, shown),
     ]
@@ -100,6 +104,21 @@ def _of_protocol(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> 
         words = told(scene.differences(protocol))
         found.append(f"Another protocol, so no verdict: {names}. What differs: {words}. Paired by {by}.")
     return found
+
+
+def _uneven(rows: Sequence[Row]) -> list[str]:
+    """Who is compared on some of the examples only: its mean and that of the reference's row are then of
+    different ones."""
+    told = []
+    for row in rows:
+        left_out = max(row[f"n_only_{side}"] + row[f"n_null_{other}"] for side, other in _SIDES)
+        if row["n_paired"] and left_out and row["role"] != IS_ELSEWHERE:
+            told.append(f"{row['variant']} ({row['n_examples']:,} of {row['n_examples'] + left_out:,})")
+    if not told:
+        return []
+    more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
+    names = f"{', '.join(told[:_MOST_NAMED])}{more}"
+    return [f"Compared on the examples that both have a value for, so not by the means beside them: {names}."]
 
 
 def _cut(ws: Workspace, rows: Sequence[Row]) -> list[str]:

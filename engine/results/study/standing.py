@@ -25,7 +25,7 @@ from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
 from engine.results.trees.tree_words import verdict_words
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
-from engine.stats.verdicts import alone
+from engine.stats.verdicts import alone, improved
 from engine.strategies.clusterings import newest_clusters
 from engine.strategies.plan import Plan, Seen, look, plan
 from engine.strategies.tuned import NAME as TUNED
@@ -294,7 +294,7 @@ class _Gathering:
         p is the one that the row is judged by, in a table that corrected over its family; who stands outside
         of it (the ground of others) has the strict p of its own.
         """
-        values = {name: row[name] for name in _TAKEN_OVER}
+        values = {**{name: row[name] for name in _TAKEN_OVER}, "share_improved": improved(row)}
         p = row["p_strict"] if row["p_holm"] is None else row["p_holm"]
         chosen = metrics.chosen(self.ws, metric)
         values |= _gained(values, sign=chosen.sign, share=chosen.unit != "fraction")

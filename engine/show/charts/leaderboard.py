@@ -11,9 +11,8 @@ from engine.core.types import Row
 from engine.core.wording import known, outcome_counts, p_value, signed_points
 from engine.domains.metric import Metric
 from engine.results.comparing import row_role
-from engine.show.for_whom import improved
 from engine.stats.co_primary import standing
-from engine.stats.verdicts import verdict
+from engine.stats.verdicts import improved, verdict
 
 REPEATED: Final = {
     row_role.REPEAT: "another seed",

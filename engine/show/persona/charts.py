@@ -93,9 +93,12 @@ def _clear_places(rows: pd.DataFrame) -> pd.DataFrame:
     for cluster, held in rows.groupby("cluster"):
         middle = (held[["x", "y"]].to_numpy(dtype=float).mean(axis=0) - low) * pixels
         around = np.clip(middle + _RINGS, 0, _MAP_PIXELS)
-        apart = np.linalg.norm(around[:, None] - taken[None], axis=2).min(axis=1)
-        clear = np.flatnonzero(apart >= _CLEAR_PIXELS)
-        place = around[clear[0] if len(clear) else apart.argmax()]
+        place, room = around[0], -1.0
+        for one in around:
+            apart = ((taken - one) ** 2).sum(axis=1).min()
+            place, room = (one, apart) if apart > room else (place, room)
+            if room >= _CLEAR_PIXELS**2:
+                break
         taken = np.vstack([taken, place])
         found.append((cluster, *(place / pixels + low)))
     return pd.DataFrame(found, columns=["cluster", "x", "y"])

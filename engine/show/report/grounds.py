@@ -21,6 +21,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
+from engine.show.row_words import power_words
 from engine.show.training_words import training_lines
 from engine.stats.levels import FEW
 from engine.strategies.cloning import command_of
@@ -129,14 +130,8 @@ def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iter
     if compared.split == "test":
         seen = count(len(looks.seen(gathered.ws, looks.at(compared.found))), "verdict")
         yield f"Test was looked at{where}: {seen} on it so far. Each look makes the next one weaker."
-    judged = [row for row in compared.rows if not row["role"] and row["min_detectable_effect"]]
-    effects = [row["min_detectable_effect"] for row in judged]
-    if effects:
-        low, high = metric.change(min(effects)), metric.change(max(effects))
-        seen = low if low == high else f"{low} to {high}"
-        family = judged[0]["family_size"] or 1
-        among = f" among {count(family, 'variant')}" if family > 1 else ""
-        yield f"Power{where}: four of five such studies find a true difference of {seen}{unit}{among}."
+    if power := power_words(compared.rows, metric):
+        yield f"Power{where}: {power}"
     personas = max((row["n_paired"] for row in compared.rows), default=0)
     if personas < FEW:
         yield f"Small sample{where}: {count(personas, 'persona')}; below {FEW} intervals are wide."

@@ -18,13 +18,13 @@ from engine.results.comparing import row_role
 from engine.results.comparing.pairings import pairings
 from engine.show.charts.intervals import interval_chart
 from engine.show.charts.personas import persona_chart, table_of
-from engine.show.for_whom import improved
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.row_words import COUNTED, row_words
 from engine.stats.co_primary import beside_words
 from engine.stats.levels import LOST
 from engine.stats.pairing import Pairing
+from engine.stats.verdicts import improved
 
 _WIN_LOSS_FIGURES = 3
 _LONGEST_TEXT = 700
