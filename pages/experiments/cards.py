@@ -23,8 +23,8 @@ from engine.runs.records import RunRecord
 from engine.show.run_words import changed_words, title_of
 from engine.stats.verdicts import BETTER, WORSE, verdict
 from engine.strategies.costs import together, words
+from engine.strategies.faults import way_in
 from engine.strategies.plan import Plan, Seen, look, plan
-from engine.strategies.possible import way_in
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS, Sweep
 from pages.shared import frame, launch, reads

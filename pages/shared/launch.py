@@ -23,10 +23,9 @@ from engine.runs.room import lacking
 from engine.show.run_words import title_of
 from engine.strategies import costs, registry
 from engine.strategies.cloning import command_of, naming_parent, settings_of
-from engine.strategies.faults import faults
+from engine.strategies.faults import faults, way_in
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, PlannedRun, Seen, as_one, inapplicable, look, plan
-from engine.strategies.possible import way_in
 from engine.strategies.spec import Experiment, Upstream, validate
 from pages.shared import frame, launch_fields
 from pages.shared.launch_fields import Field

@@ -1,7 +1,7 @@
 """Charts and tables of sweeps, made from their results, for pages and reports. Reads nothing.
 
-As in show/views.py no colour is fixed: points name the words of its palette, and every series has a shape,
-a dash and its name above the last point.
+As in engine/show/charts/looks.py no colour is fixed: points name the words of its palette, and every series
+has a shape, a dash and its name above the last point.
 """
 
 from __future__ import annotations
