@@ -303,7 +303,7 @@ def complete(given: Mapping, samples: Sequence[Sample]) -> Mapping:
     _refuse_unknown(given, rows, columns, ", ".join(sample.path.name for sample in samples))
     found = given
     for name in _guessed(given):
-        free = [one for one in columns if one not in _used(found)]
+        free = [one for one in columns if one not in columns_used(found)]
         if guess := _guess(name, found, rows, free):
             found = replace(found, **{name: guess})
     return found
@@ -316,7 +316,8 @@ def _guessed(given: Mapping) -> tuple[str, ...]:
     return tuple(name for name in (*form, *rest) if not getattr(given, name))
 
 
-def _used(found: Mapping) -> set[str]:
+def columns_used(found: Mapping) -> set[str]:
+    """Return the columns, and keys of turns, that a mapping names."""
     return {one for name in COLUMNS for one in parts_of(found, name)}
 
 
