@@ -371,8 +371,11 @@ def _guess(name: str, found: Mapping, rows: Sequence[Named[str, Any]], free: Seq
         called = dated or [one for one in called if any(isinstance(value_at(row, one), str) for row in rows)]
     if name in ("turn", "parent"):
         called = called if found.role and found.text else []
+    ids = _called("id", free)
+    if name == "parent":
+        called = [one for one in called if any(_names_all(own, one, rows) for own in ids)]
     if name == "turn" and found.parent:
-        called = [one for one in _called("id", free) if _names_all(one, found.parent, rows)]
+        called = [own for own in ids if _names_all(own, found.parent, rows)]
     if name == "split":
         called = [one for one in called if any(named_split(value_at(row, one)) for row in rows)]
     if name == "user":

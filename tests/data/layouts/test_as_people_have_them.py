@@ -362,6 +362,9 @@ def test_whoever_answers_is_told_from_her_who_asks(tmp_path: Path, agent: Row, m
 
 
 def test_turns_that_only_quote_one_another_are_no_tree(tmp_path: Path) -> None:
+    turned = [{**row, "time": "", "turn": -place, "parent_id": "T1"} for place, row in enumerate(WHOLE[::-1])]
+    (tmp_path / "turned.jsonl").write_text(lines(turned))  # a parent that is no turn says nothing of them
+    assert whose(read(tmp_path / "turned.jsonl")) == ALL
     rows = [{**row, "id": place, "reply_to": 0 if place == 3 else None} for place, row in enumerate(WHOLE)]
     path = tmp_path / "chat.jsonl"
     path.write_text(lines(rows))
