@@ -162,7 +162,7 @@ def _split(
         placed = split_as_placed(dataset, places, seed=choices.seed)
         if placed is not None and choices.split in ("auto", placed.splits.scheme):
             given, notes = placed.splits, placed.notes
-        elif len(set(places.values())) > 1:
+        elif set(places.values()) != {"train"}:
             notes = ("The split that stands in the data was not used.",)
     splits = (
         restrict(given, whole) if given else make_splits(dataset, scheme=choices.split, seed=choices.seed)

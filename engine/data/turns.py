@@ -37,6 +37,8 @@ RULES: Final[Mapping[str, str]] = {
     "empty": "{} without words left out",
     "parts": "{} that held parts other than text: the text was kept",
     "unchosen": "{} that another reply was chosen over left out",
+    "branches": "{} of other branches, or of other people, left out: one branch of a dialogue is followed",
+    "unnamed": "{} without a speaker's name: the user and the assistant take turns, the user first",
     "joined": "{} joined to the one before, by the same speaker",
     "system": "{} by the data's own system, kept: they follow the domain's instruction in the prompt",
     "nothing": "{} without a word left out",
@@ -80,6 +82,10 @@ class Turns:
             problems.append(f"{where}: empty")
             return ()
         found: list[Message] = []
+        if all(isinstance(turn, str) for turn in value):
+            self.counts["unnamed"] += len(value)
+            said = (self.said("assistant" if place % 2 else "user", text) for place, text in enumerate(value))
+            return self.tidied([message for messages in said for message in messages])
         for place, turn in enumerate(value):
             message = self._turn(turn, f"{where}[{place}]", self.odd)
             if message is not None:
@@ -172,7 +178,7 @@ def role_of(value: str, assistant: str = "") -> Role | str | None:
     """Return the role that a speaker's name stands for ("tool" for one that is left out), None for none."""
     name = value.strip().lower()
     if assistant:
-        if name == assistant.strip().lower():
+        if name in (assistant.strip().lower(), *(one.strip().lower() for one in assistant.split("+"))):
             return "assistant"
         return "system" if name in SYSTEMS else "tool" if name in TOOLS else "user"
     known = {"user": USERS, "assistant": ASSISTANTS, "system": SYSTEMS, "tool": TOOLS}

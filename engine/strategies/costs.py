@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import read_record, user_folder, write_json
+from engine.core.paths import read_if_whole, user_folder, write_json
 from engine.core.wording import about
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
@@ -28,8 +28,8 @@ _UNITS = 3
 _LARGE_SHARE = 0.3
 """An estimate leaves out stages that nothing is known of, up to this share of the work."""
 _ANY = ""
-_LIKE: Mapping[str, str] = {"sweep": "generate", "replies": "generate", "states": "generate"}
-"""Stages whose unit is a reply, too: until one is timed, it is taken to cost what a reply costs."""
+_LIKE: Mapping[str, str] = {"sweep": "generate", "replies": "generate", "states": "generate", "fit": "train"}
+"""Stages whose unit is that of another: until one is timed, it is taken to cost as much."""
 NO_ESTIMATE = "no estimate before a first run"
 Costs = Mapping[tuple[str, str], Sequence[float]]
 """(experiment or "" for any, stage) -> seconds a unit, newest last."""
@@ -168,10 +168,7 @@ def check(records: Iterable[RunRecord]) -> list[Checked]:
 
 def of_this_machine(ground: Ground) -> dict[tuple[str, str], list[float]]:
     """Return what runs on the same base have cost in any workspace of this user, if kept."""
-    try:
-        kept = read_record(_path(ground), dict[str, list[float]])
-    except (FileNotFoundError, EngineError):
-        return {}
+    kept = read_if_whole(_path(ground), dict[str, list[float]]) or {}
     return {_key(name): seconds for name, seconds in kept.items()}
 
 

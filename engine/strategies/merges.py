@@ -18,6 +18,7 @@ from engine.strategies.spec import (
     Traits,
     Upstream,
     history_needed,
+    named_by,
 )
 
 WEIGHTS = "weights.json"
@@ -112,6 +113,8 @@ class SoftMergeParameters(_NearParameters):
     )
 
 
+FIT = "fit"
+"""The stage of a merge that passes over dialogues to find its weights."""
 ON_UNIFIED = Preset(
     "on-unified",
     "Of deltas on unified, upon unified",
@@ -120,8 +123,7 @@ ON_UNIFIED = Preset(
 )
 
 
-def _adapters(parameters: MergeParameters) -> tuple[Upstream, ...]:
-    return (Upstream(role="adapters", experiment=parameters.adapters),)
+_adapters = named_by(adapters="adapters")
 
 
 def _adapters_and_clusters(parameters: MergeParameters) -> tuple[Upstream, ...]:
@@ -171,6 +173,7 @@ def _merge(
     version: int = 1,
     val_since: int | None = None,
     serves_unseen: bool = False,
+    stage: str = "merge",
 ) -> Experiment:
     ranges = {"k": (2, 3, 5, 10), "temperature": (0.05, 0.1, 0.2, 0.5, 1.0), "own": (True, False)}
     space: dict[str, tuple[Any, ...]] = {"adapters": ("per-persona", "hybrid")}
@@ -188,7 +191,7 @@ def _merge(
         parameters=form,
         fixed={"method": method},
         needs=needs,
-        stages={"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0},
+        stages={"load": 2.0, stage: 40.0 if stage == FIT else 8.0, "generate": 85.0, "score": 5.0},
         beside=("base", "unified"),
         applies=history_needed,
         traits=Traits(personal=personal, readable=True, mixable=True, serves_unseen=serves_unseen),
@@ -270,6 +273,7 @@ STRATEGIES = (
         form=LearnedMergeParameters,
         needs=_adapters_and_clusters,
         method="learned",
+        stage=FIT,
         version=2,  # since then val is answered by weights that were fitted without it
     ),
     _merge(

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from engine.core.errors import EngineError
 from engine.core.machine import changes
 from engine.core.paths import Workspace, write_json
-from engine.core.wording import percent
+from engine.core.wording import count, percent
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS, PRIMARY
-from engine.lm.scorer_choice import REMEDY, SCORER, SETTING, Encoder, judged_replies, named, reading
+from engine.lm.scorer_choice import (
+    REMEDY,
+    SCORER,
+    SETTING,
+    Encoder,
+    judged_by_persona,
+    judged_replies,
+    named,
+    reading,
+)
 from engine.strategies.ground import refuse_while_busy
 
 FALLBACK = "chrf"
@@ -54,11 +63,16 @@ def _fault(ws: Workspace, metric: Metric) -> str:
         except EngineError as error:
             return error.message
         return "" if found is None or found.is_trusted else found.words
-    replies = judged_replies(ws) if metric.of_texts is not None else []
-    defined = sum(metric.of_texts(one, one) is not None for one in replies) if metric.of_texts else 0
-    if not replies or defined >= _LEAST_DEFINED * len(replies):
+    if metric.of_texts is None:
         return ""
-    return f"{metric.label} is defined for {percent(defined / len(replies))} of the replies."
+    told = {one: metric.of_texts(one, one) is not None for one in judged_replies(ws)}
+    if sum(told.values()) < _LEAST_DEFINED * len(told):
+        return f"{metric.label} is defined for {percent(sum(told.values()) / len(told))} of the replies."
+    held = judged_by_persona(ws)
+    having = sum(any(told.get(one, True) for one in replies) for replies in held.values())
+    if having < _LEAST_DEFINED * len(held):
+        return f"{metric.label} is defined for {having} of {count(len(held), 'persona')}."
+    return ""
 
 
 @changes("choose another scorer", least="own")

@@ -11,10 +11,11 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.runs.runfolder import RunSpec
+from engine.stats.routing import FOLDS
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.ground import Ground
 
-_TRAIN_SHARE = 0.6
+_TRAIN_SHARE, _VAL_SHARE = 0.6, 0.2
 """Of a persona's dialogues, by the split; an estimate needs no more than that."""
 CLUSTERS = 10
 """So many are reckoned with where no clustering says how many there are."""
@@ -34,7 +35,8 @@ def workload(spec: RunSpec, ground: Ground, upstream: Mapping[str, RunSpec] = NO
     trained_on = _with_augmented(parameters, own, upstream.get("augmented"))
     examples = float(spec.protocol.get("examples_per_persona") or 1)
     replies = personas * examples * len(spec.protocol.get("splits") or (1,)) * _values(parameters, "k")
-    candidates = _candidates(parameters)
+    candidates, epochs = _candidates(parameters), float(parameters.get("epochs") or 1)
+    of_each = ground.dialogues / max(1, ground.personas)
     own_replies = personas * float(parameters.get("replies") or own)
     matched = upstream.get(MATCHED_TO)
     known = {
@@ -45,7 +47,8 @@ def workload(spec: RunSpec, ground: Ground, upstream: Mapping[str, RunSpec] = NO
         "generate": replies,
         "ask": replies,
         "score": replies,
-        "train": personas * trained_on * float(parameters.get("epochs") or 1),
+        "train": personas * trained_on * epochs,
+        "fit": personas * _VAL_SHARE * of_each * epochs * FOLDS,  # all, then without each fold in turn
         "augment": personas * max(0.0, _aimed_at(parameters, own) - own),
         "sweep": personas * examples * candidates if candidates > 1 else 0.0,  # of one there is no choice
     }

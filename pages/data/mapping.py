@@ -20,7 +20,11 @@ from pages.shared import frame
 
 _KEY = "data_look"
 _SHOWN_COLUMNS = 40
-_DAYS = {"day-first": "The day first: 3/4 is in April", "month-first": "The month first: 3/4 is in March"}
+_DAYS = {
+    "day-first": "The day first: 3/4 is in April",
+    "month-first": "The month first: 3/4 is in March",
+    "excel": "Numbers, as Excel counts days: 45352 is 1 March 2024",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +180,14 @@ def _beside(found: Preview, looks: int) -> dict[str, str]:
     """What no column says: who answers, how days are written, the encoding, the task."""
     left, right = st.columns(2)
     told = found.mapping
-    speakers = list(dict.fromkeys([*([told["assistant"]] if told.get("assistant") else []), *found.speakers]))
+    chosen = [told["assistant"]] if told.get("assistant") else []
+    everybody = ["*"] if told.get("role") else []
+    speakers = list(dict.fromkeys([*chosen, *found.speakers, *everybody]))
     answers = left.selectbox(
         "Who answers",
         speakers,
         index=0 if told.get("assistant") else None,
+        format_func=lambda name: "everybody but the user" if name == "*" else name,
         placeholder="recognised by the role",
         key=f"data_assistant_{looks}",
     )

@@ -35,7 +35,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
 from engine.results import store
-from engine.results.comparing import frozen, looks
+from engine.results.comparing import frozen, looks, row_role
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.lasting import rests_on, results_of
 from engine.results.comparing.protocol_guard import base_words
@@ -209,7 +209,9 @@ def _unjudged(ws: Workspace, metric: Metric, asked: Mapping[str, Any]) -> list[s
     return [
         row["variant"]
         for row in on_val["rows"]
-        if not row["role"] and row["variant"] in wanted and (row["variant_id"], metric.name) not in known
+        if row_role.competes(row)
+        and row["variant"] in wanted
+        and (row["variant_id"], metric.name) not in known
     ]
 
 

@@ -22,6 +22,8 @@ MAY = datetime(2023, 5, 8, 13, 56, tzinfo=UTC).timestamp()
         "Mon May 08 13:56:00 +0000 2023", "08.05.2023 13:56", int(MAY), MAY, str(int(MAY)), int(MAY * 1000),
         str(int(MAY * 10**6)), int(MAY * 10**9), {"$date": "2023-05-08T13:56:00Z"}, "20230508T135600",
         {"$date": {"$numberLong": str(int(MAY * 1000))}}, "2023-05-08 05:56:00 PST", "2023-05-08 15:56 CEST",
+        "08-May-23 13:56", "2023年5月8日 13:56",
+        "2023년 5월 8일 13:56", "2023-05-08T15:56+02:00[Europe/Paris]",
     ],
 )  # fmt: skip
 def test_one_moment_in_many_hands(value: Any) -> None:
@@ -50,6 +52,13 @@ def test_days_are_read_as_the_others_of_their_column() -> None:
     assert not days_of(["03/04/2023", "05/06/2023"]).sure
     assert days_of(["03/04/2023"], "day-first") == Days(day_first=True)
     assert days_of(["03.04.2023", "2023-04-03"]).sure
+    both = days_of(["13/04/2023", "04/13/2023"])  # one of them is wrong, and which is not guessed
+    assert [read_time(one, both) is None for one in ("13/04/2023", "04/13/2023")] == [False, True]
+    counted = days_of([], "excel")
+    assert [written(read_time(one, counted) or 0) for one in (45352, "45352.5", "2024-03-01T12:00")] == [
+        "2024-03-01T00:00:00Z", "2024-03-01T12:00:00Z", "2024-03-01T12:00:00Z",
+    ]  # fmt: skip
+    assert read_time("45352") is None
 
 
 @pytest.mark.parametrize("value", ["2023-05-08", 20230508, "20230508", "8 May 2023", "8.5.2023"])

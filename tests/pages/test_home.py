@@ -59,7 +59,7 @@ def test_the_walk_goes_on_behind_what_is_done(open_page: Open, full: Workspace) 
 def test_a_node_tells_its_gate_its_numbers_and_its_runs(open_page: Open, full: Workspace) -> None:
     app = open_page(full, node="retrieval")
     seen = texts(app)
-    assert "Gate: +2.9 points over unified on val, 60 % of personas better, p < 0.05" in seen
+    assert "Gate: +2.9 points over unified on val, 60 % of personas improve, p < 0.05" in seen
     assert "Expected: +1.6 to +4.9 points over unified" in seen
     assert "the best of 3 on val" in seen
     (measured,) = [entry.value for entry in app.metric if "retrieval-" in entry.label]
@@ -169,7 +169,7 @@ def test_what_is_folded_is_computed_once_it_is_opened(
 def test_a_run_under_way_is_shown_with_its_progress(
     open_page: Open, prepared: Workspace, paced: None
 ) -> None:
-    (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=2000, pause=0.05))
+    (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=100_000, pause=0.05))
     try:
         app = open_page(prepared)
         assert app.get("progress")

@@ -61,6 +61,18 @@ def test_a_mixture_of_one_weight_has_nothing_to_choose() -> None:
     )
 
 
+def test_weights_that_are_fitted_count_every_fold_and_cost_what_training_costs() -> None:
+    stages = {"load": 2.0, "fit": 40.0, "generate": 85.0}
+    spec = replace(SPEC, experiment="merge-learned", parameters={"epochs": 2}, stages=stages)
+    units = workload(spec, GROUND)
+    assert units["fit"] == 20 * 10 * 2 * 5, (
+        "of 50 dialogues ten are val; all, then without each of five folds"
+    )
+    made = costs.estimate(spec, GROUND, costs.learned([record(SPEC, SECONDS)], GROUND), {})
+    assert made is not None
+    assert made.stages["fit"] == pytest.approx(SECONDS["train"] * units["fit"] / (20 * 30 * 3))
+
+
 def test_a_choice_of_several_settings_counts_every_combination_and_costs_replies() -> None:
     lists = {
         "depths": [0.25, 0.5],

@@ -120,7 +120,7 @@ def route_chart(route: Route) -> Spec:
         {
             "variant": one.variant,
             "gain": metric.factor * one.gain,
-            "words": _gain_words(one.variant, route, metric.change(one.gain)),
+            "words": f"{metric.change(one.gain)}{', chosen' if one.variant == route.variant else ''}",
             "verdict": BETTER if one.variant == route.variant else WORSE if one.gain < 0 else EQUAL,
             "mean": metric.level(one.mean),
         }
@@ -169,10 +169,6 @@ def _score_row(one: Scored, reference: str, bounds: Collection[str], metric: Met
         "interval": metric.spread(low, high),
         "examples": f"{one.higher} higher, {one.same} same, {one.lower} lower",
     }
-
-
-def _gain_words(name: str, route: Route, gain: str) -> str:
-    return f"{gain}, chosen" if name == route.variant else gain
 
 
 def _weight_row(name: str, weight: float, *, own: bool) -> dict[str, Any]:

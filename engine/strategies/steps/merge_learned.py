@@ -27,6 +27,7 @@ from engine.lm.recipes import Shelf
 from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.runs.context import Cancelled, RunContext
 from engine.stats.routing import FOLDS, folds
+from engine.strategies.merges import FIT
 from engine.strategies.steps.lessons import dialogues_of
 from engine.strategies.steps.sources import Sources
 
@@ -109,9 +110,7 @@ def _fitted(
         seed=context.spec.seed,
     )
     hooks = Hooks(
-        progress=lambda done, total: context.progress(
-            "merge", number * total + done, fits * total, unit="steps"
-        ),
+        progress=lambda done, total: context.progress(FIT, number * total + done, fits * total, unit="steps"),
         stop=context.stop_requested,
         say=context.log if number * (1 + FOLDS) < fits else lambda _: None,
     )
