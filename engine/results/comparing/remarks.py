@@ -112,7 +112,7 @@ def _uneven(rows: Sequence[Row]) -> list[str]:
     told = []
     for row in rows:
         left_out = max(row[f"n_only_{side}"] + row[f"n_null_{other}"] for side, other in _SIDES)
-        if row["n_paired"] and left_out and row["role"] != IS_ELSEWHERE:
+        if row["n_paired"] and left_out and row["role"] != row_role.ELSEWHERE:
             told.append(f"{row['variant']} ({row['n_examples']:,} of {row['n_examples'] + left_out:,})")
     if not told:
         return []
