@@ -17,7 +17,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json, write_json
 from engine.runs.context import Cancelled, RunContext
 
-PACE = "pace.json"
+PACE, HOLD = "pace.json", "hold"
 PERSONAS = tuple(f"p{number:02d}" for number in range(6))
 
 
@@ -44,6 +44,8 @@ def _count(context: RunContext, parameters: Mapping[str, Any]) -> None:
         time.sleep(parameters["pause"])
         context.progress("count", done, parameters["ticks"], unit="ticks")
         write_json(checkpoint, {"done": done})
+        while (context.workspace.data / HOLD).exists() and not context.stop_requested():
+            time.sleep(0.02)
         if context.stop_requested():
             raise Cancelled
     _end(parameters["ending"])

@@ -102,7 +102,7 @@ def test_every_damage_is_named_and_nothing_ends_in_a_traceback(
     for damage, do in {**DAMAGES, **(JSON_DAMAGES if path.suffix == ".json" else {})}.items():
         do(path)
         for command in ("doctor", "status", "compare"):
-            signal.alarm(60)
+            signal.alarm(400)
             code = main([command, "--workspace", str(ws.root)])
             signal.alarm(0)
             said = capsys.readouterr()

@@ -30,7 +30,7 @@ from engine.strategies.plan import plan
 from engine.strategies.runnable import REGISTERED, execute
 from tests.workspaces import eventually, finish
 
-WAIT = 120.0
+WAIT = 400.0
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 

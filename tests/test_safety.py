@@ -113,7 +113,7 @@ def test_keys_of_the_environment_are_in_no_spec_log_or_store(
     of_the_hub = f"owner/hub-model@{'0' * 40}"  # which needs the hub's token
     write_json(ws.config, {**ws.read_config(), "base": of_the_hub})
     failing = jobs.submit(ws, plan(ws, "count", {"ending": "tells a secret"}))[0].record.run_id
-    (record,) = jobs.wait(ws, [failing], timeout_seconds=120, poll_seconds=0.1)
+    (record,) = jobs.wait(ws, [failing], timeout_seconds=400, poll_seconds=0.1)
     assert record.state == "failed"
     assert record.error == f"ValueError: the server refused {HIDDEN}"
     logged = (ws.run_folder(failing) / "log.txt").read_text()

@@ -40,7 +40,7 @@ def call(
     inherited = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
     settings = {name: value for name, value in inherited.items() if value is not None}
     command = [sys.executable, *switches, "-m", "engine", *words, "--workspace", str(ws.root)]
-    return subprocess.run(command, capture_output=True, cwd=cwd, env=settings, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, cwd=cwd, env=settings, check=False, timeout=400)
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)
@@ -85,7 +85,7 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(ws: Workspace) -> N
     os.close(reading)  # whoever was to read has left
     command = [sys.executable, "-m", "engine", "compare", "--workspace", str(ws.root)]
     done = subprocess.run(
-        command, cwd=REPOSITORY, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=120
+        command, cwd=REPOSITORY, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=400
     )
     os.close(writing)
     assert done.stderr == b""
@@ -93,7 +93,7 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(ws: Workspace) -> N
         ["bash", "-c", f"{sys.executable} -m engine status --workspace '{ws.root}' >&- 2>&-"],
         cwd=REPOSITORY,
         check=False,
-        timeout=120,
+        timeout=400,
     )
     assert closed.returncode == 0
 
@@ -129,5 +129,5 @@ def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
         write_atomically(pipe, "told")
-        assert reader.communicate(timeout=60)[0] == "told"
+        assert reader.communicate(timeout=400)[0] == "told"
     assert pipe.is_fifo()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from engine.core.paths import Workspace, write_atomically, write_json
 from engine.runs.runfolder import Status, write_spec, write_status
 from engine.strategies.plan import Plan, plan
 from engine.strategies.runnable import execute
-from tests.steps_for_tests import PERSONAS
+from tests.steps_for_tests import HOLD, PERSONAS
 
 
 def make_workspace(
@@ -62,7 +63,17 @@ def count_as_taken_in(ws: Workspace) -> None:
     write_json(ws.config, {**noted, "files": {}, "dataset": {**noted["dataset"], "data_hash": ""}})
 
 
-def eventually(holds: Callable[[], Any], *, timeout_seconds: float = 240.0) -> Any:
+@contextmanager
+def held(ws: Workspace) -> Iterator[None]:
+    """Within the block no run that counts goes on from where it stands, so that none ends too soon."""
+    (ws.data / HOLD).touch()
+    try:
+        yield
+    finally:
+        (ws.data / HOLD).unlink(missing_ok=True)
+
+
+def eventually(holds: Callable[[], Any], *, timeout_seconds: float = 400.0) -> Any:
     """Wait until `holds` returns something true, and return that; fail when it never does."""
     until = time.monotonic() + timeout_seconds
     while time.monotonic() < until:

@@ -19,7 +19,7 @@ from engine.core.wording import count, known, percent, percents, points, signed_
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
-from engine.results.comparing import unseen
+from engine.results.comparing import row_role, unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import without_repeats
 from engine.show.for_whom import differing
@@ -270,7 +270,7 @@ def _show_second(found: Record) -> None:
     """A line for each variant: the second primary metric, without which nothing is better."""
     shown = table("beside it", "what must hold too")
     for row in found["rows"]:
-        if row["co_primary"] and row["role"] != "reference":
+        if row["co_primary"] and not row_role.is_reference(row):
             shown.add_row(row["variant"], beside_words(row["co_primary"]))
     _below(shown)
 
@@ -279,7 +279,7 @@ def _show_reasons(found: Record, metric: Metric) -> None:
     """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
     shown = table("verdict", "of", "why")
     for row in found["rows"]:
-        if row["why"] and not row["role"]:
+        if row["why"] and row_role.competes(row):
             verdict = Text(row["verdict"], style=_STYLES.get(row["verdict"], ""))
             shown.add_row(verdict, row["variant"], row["why"])
     _below(shown)
@@ -370,7 +370,7 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
             f"p (Holm) answers for {found['among_metrics']} metrics: this one was not declared first."
         )
     hidden = [other for other in found["others"] if other["variants"]]
-    if hidden and not any(row["role"] == "other protocol" for row in found["rows"]):
+    if hidden and not any(row["role"] == row_role.ELSEWHERE for row in found["rows"]):
         told += [
             f"Not shown, scored otherwise: {', '.join(one['variants'])}. What differs: {one['words']}."
             for one in hidden

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from engine.core.types import Row
 from engine.core.wording import count, p_value
 from engine.domains.metric import Metric
+from engine.results.comparing import row_role
 from engine.stats.verdicts import among
 
 COUNTED = ("p (Holm)", "personas", "better", "equal", "worse", "lost > 10")
@@ -18,7 +19,7 @@ def row_words(row: Row, metric: Metric, *, improved: str) -> list[str]:
     Of the reference there is a mean, and whom it is over.
     """
     first = [row["variant"], metric.level(row["mean"])]
-    if row["role"] == "reference":
+    if row_role.is_reference(row):
         return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
     return [
         *first,
@@ -41,7 +42,7 @@ def gain_words(row: Row | None, metric: Metric) -> str:
 
 def power_words(rows: Sequence[Row], metric: Metric) -> str:
     """Word what the verdict finds of those that compete, no bound and no control; "" where nobody tells."""
-    judged = [row for row in rows if not row["role"] and row["min_detectable_effect"]]
+    judged = [row for row in rows if row_role.competes(row) and row["min_detectable_effect"]]
     if not judged:
         return ""
     people = count(max(row["n_paired"] for row in judged), "persona")

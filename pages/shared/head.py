@@ -3,7 +3,8 @@
 Owns that layer of the server and nothing of what they do. Only there are they in time: the first address that
 a page writes, and its first drawing, may come before anything of the page's own. Streamlit fetches the code
 of each kind of part when one is first drawn, and until then a low gray bar stands there, so that all below
-moves when it comes: the code of what our pages are made of is asked for with the page.
+moves when it comes: the code of what our pages are made of is asked for with the page. So is the font of the
+icons, each of which is a long word until it has come.
 """
 
 from __future__ import annotations
@@ -31,17 +32,29 @@ PARTS = [
     "ArrowVegaLiteChart", "DataFrame",
 ]
 # fmt: on
+ICONS = "MaterialSymbols-Rounded"
 _HEAD = b"<head>"
 
 
 def code_of_parts() -> list[str]:
     """Return the files that Streamlit keeps the code of PARTS in; those it has not are left out."""
-    held = Path(streamlit.__file__).parent / "static" / "static" / "js"
-    return [found.name for part in PARTS for found in sorted(held.glob(f"{part}.*.js"))[:1]]
+    return [name for part in PARTS for name in _held("js", f"{part}.*.js")]
+
+
+def font_of_icons() -> list[str]:
+    """Return the file that Streamlit keeps the font of its icons in; none where it has none."""
+    return _held("media", f"{ICONS}.*.woff2")
+
+
+def _held(folder: str, pattern: str) -> list[str]:
+    held = Path(streamlit.__file__).parent / "static" / "static" / folder
+    return [found.name for found in sorted(held.glob(pattern))[:1]]
 
 
 def _tags() -> bytes:
     written = [f"<{tag}>{(_HERE / name).read_text(encoding='utf-8')}</{tag}>" for name, tag in _FILES]
+    font = '<link rel="preload" as="font" type="font/woff2" crossorigin href="./static/media/%s">'
+    written += [font % name for name in font_of_icons()]
     asked = "for (const part of %s) import(`./static/js/${part}`).catch(() => {});"
     written.append(f'<script type="module">{asked % json.dumps(code_of_parts())}</script>')
     return "".join(written).encode()

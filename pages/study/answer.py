@@ -14,6 +14,7 @@ from engine.core.types import Row
 from engine.core.wording import count
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
+from engine.results.comparing import row_role
 from engine.results.comparing.headline import Headline, headline, opening_split
 from engine.results.comparing.pairings import pairings
 from engine.results.comparing.scene import NotScored
@@ -50,7 +51,7 @@ def show(ws: Workspace) -> Shown | None:
     told, metric = headline(ws, found, compared=reads.compared), METRICS[found["metric"]]
     front = _front(found, told, metric)
     shown = Shown(found["split"], str(found["reference"]), metric, front[0] if front else None)
-    with st.container(border=True, gap="small", key="home_answer" if front else None):
+    with st.container(border=True, gap="small"):
         st.subheader("The answer so far" if told.tested is None else "The answer", anchor=False)
         st.markdown(frame.plain(told.answer(competing=bool(front))))
         if not front:
@@ -64,7 +65,7 @@ def show(ws: Workspace) -> Shown | None:
 
 def _front(found: Mapping[str, Any], told: Headline, metric: Metric) -> list[Row]:
     """The one that was chosen and the best beside it, of those that compete."""
-    rows = [row for row in found["rows"] if row["role"] == "" and row["delta"] is not None]
+    rows = [row for row in found["rows"] if row_role.competes(row) and row["delta"] is not None]
     chosen = None if told.chosen is None else told.chosen["variant"]
     rows.sort(key=lambda row: (row["variant"] != chosen, -metric.sign * row["delta"], row["variant"]))
     return rows[:_FRONT]

@@ -22,7 +22,7 @@ from engine.cli.frame import table
 from engine.core.paths import REPOSITORY, Workspace
 from engine.runs.records import find, scan
 from tests.cli.conftest import Run, ask, commands
-from tests.workspaces import eventually, finish
+from tests.workspaces import eventually, finish, held
 
 
 @pytest.mark.parametrize("path", list(commands()), ids=" ".join)
@@ -80,9 +80,10 @@ def test_status_is_a_contract(ws: Workspace, run: Run) -> None:
 
 
 def test_cancel_resume_and_logs(ws: Workspace, run: Run) -> None:
-    run_id = ask(run, "run", "count", "--set", "ticks=40", "--set", "pause=0.05", "--detach")["run_id"]
-    eventually(lambda: find(ws, run_id).status.done)
-    assert ask(run, "cancel", run_id)["state"] == "cancelled"
+    with held(ws):
+        run_id = ask(run, "run", "count", "--set", "ticks=4", "--detach")["run_id"]
+        eventually(lambda: find(ws, run_id).status.done)
+        assert ask(run, "cancel", run_id)["state"] == "cancelled"
     code, _, said = run("cancel", run_id)
     assert (code, "has been cancelled" in said) == (1, True)
     code, said, _ = run("resume", run_id)
@@ -106,10 +107,11 @@ def test_a_failed_run_ends_with_its_message_and_hint_and_no_traceback(run: Run) 
 
 
 def test_running_again_what_was_cancelled_goes_on_with_it(ws: Workspace, run: Run) -> None:
-    given = ("run", "count", "--set", "ticks=30", "--set", "pause=0.05")
-    run_id = ask(run, *given, "--detach")["run_id"]
-    eventually(lambda: find(ws, run_id).status.done)
-    run("cancel", run_id)
+    given = ("run", "count", "--set", "ticks=4")
+    with held(ws):
+        run_id = ask(run, *given, "--detach")["run_id"]
+        eventually(lambda: find(ws, run_id).status.done)
+        run("cancel", run_id)
     code, _, said = run(*given)
     assert (code, f"{run_id} goes on from its last checkpoint." in said) == (0, True)
     assert [record.run_id for record in scan(ws)] == [run_id]
@@ -296,9 +298,10 @@ def test_commands_are_grouped_as_the_pages_are(capsys: pytest.CaptureFixture[str
 def test_resuming_keeps_what_was_done_and_starting_over_does_not(
     ws: Workspace, run: Run, word: str, starts: int
 ) -> None:
-    run_id = ask(run, "run", "count", "--set", "ticks=40", "--set", "pause=0.05", "--detach")["run_id"]
-    eventually(lambda: find(ws, run_id).status.done)
-    ask(run, "cancel", run_id)
+    with held(ws):
+        run_id = ask(run, "run", "count", "--set", "ticks=4", "--detach")["run_id"]
+        eventually(lambda: find(ws, run_id).status.done)
+        ask(run, "cancel", run_id)
     code, said, told = run(word, run_id)
     assert (code, "Done" in said, "start-over now" in told) == (0, True, word == "retry")
     events = [json.loads(line) for line in (ws.run_folder(run_id) / "events.jsonl").read_text().splitlines()]

@@ -55,7 +55,7 @@ def test_another_process_with_another_hash_seed_writes_the_same(tmp_path: Path) 
         "write_world(Path(sys.argv[1]), name='default', personas=4, dialogues=3, seed=3)"
     )
     env = {**os.environ, "PYTHONHASHSEED": "4242", "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "there")], env=env, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "there")], env=env, check=True, timeout=400)
     assert files_of(tmp_path / "here") == files_of(tmp_path / "there")
 
 

@@ -108,7 +108,7 @@ def test_five_thousand_replies_take_less_than_a_second_of_one_core() -> None:
     chooser = random.Random(0)
     replies = [f"{chooser.choice(REAL_REPLIES)} {chooser.choice(REAL_REPLIES)}" for _ in range(1_000)]
     spent = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.process_time()
         for reply in replies:
             extract.__wrapped__(reply)

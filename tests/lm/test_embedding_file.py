@@ -94,7 +94,7 @@ def test_processes_that_add_at_once_lose_nothing(path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", program, str(path), str(first)], cwd=REPOSITORY)
         for first in (100, 200, 300)
     ]
-    assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
+    assert [process.wait(timeout=400) for process in started] == [0, 0, 0]
     wanted = [*range(100, 120), *range(200, 220), *range(300, 320)]
     assert found(path, *wanted) == {number: float(number) for number in wanted}
 

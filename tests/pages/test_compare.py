@@ -28,7 +28,7 @@ from engine.stats.co_primary import standing
 from engine.stats.power import outlook
 from engine.strategies.plan import look
 from pages.shared import frame, reads
-from tests.pages.conftest import Open, texts
+from tests.pages.conftest import Open, commands, texts
 from tests.results.imported.published import write_study
 from tests.sample_study import cluster_into, finish, prepare_world
 
@@ -227,7 +227,7 @@ def test_a_variant_is_asked_by_buttons_whether_it_is_equal_and_for_its_placebo(
     assert f"p {p_value(row['p_equal'])}" in seen
     word = "Equal" if row["p_equal_holm"] < 0.05 else "Not shown to be equal"
     assert f"**{word}** to unified within ± 1.0 point." in seen
-    told = next(one.value for one in app.code if " run placebo " in one.value)
+    told = next(one for one in commands(app).values() if " run placebo " in one)
     assert f"--workspace {ws.root}" in told
     assert "of=retrieval" in told
     own = next(one for one in store.variants(ws) if one.variant == name)
@@ -400,7 +400,7 @@ def _send(app: object) -> None:
 
 def test_a_variant_is_served_from_here_and_its_files_are_a_command(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "compare", view="away", candidate="base")
-    assert "python -m engine export base base-adapters" in " ".join(entry.value for entry in app.code)
+    assert "python -m engine export base base-adapters" in commands(app)["compare_zip"]
     assert [entry.label for entry in app.button if entry.key == "compare_serve"] == ["Serve base"]
     ceiling = open_page(full, "compare", view="away", candidate="ceiling-persona")
     assert "No model answers" in texts(ceiling)

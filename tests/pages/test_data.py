@@ -141,7 +141,7 @@ def test_a_path_that_is_not_there_is_a_message(open_page: Open, empty: Workspace
 
 def _submit(app) -> None:  # type: ignore[no-untyped-def]
     (button,) = [button for button in app.button if button.label in ("Import", "Replace the data")]
-    button.click().run(timeout=120)
+    button.click().run()
 
 
 def test_two_files_of_one_name_are_refused_in_words_and_none_is_lost(
@@ -165,7 +165,7 @@ def _look(app, name: str, content: bytes) -> None:  # type: ignore[no-untyped-de
 
 
 def _press(app, label: str, place: int = 0) -> None:  # type: ignore[no-untyped-def]
-    [button for button in app.button if button.label == label][place].click().run(timeout=120)
+    [button for button in app.button if button.label == label][place].click().run()
     assert not app.exception, [entry.value for entry in app.exception]
 
 

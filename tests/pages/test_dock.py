@@ -17,7 +17,7 @@ from tests.workspaces import eventually
 def test_a_run_at_work_is_on_every_page_and_is_stopped_there(
     open_page: Open, prepared: Workspace, paced: None
 ) -> None:
-    (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=4000, pause=0.05))
+    (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=100_000, pause=0.05))
     run_id = entry.record.run_id
     try:
         eventually(lambda: jobs.list_runs(prepared)[0].status.stage == "count")

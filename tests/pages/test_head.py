@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pages.shared.head import PARTS, Head, code_of_parts
+from pages.shared.head import ICONS, PARTS, Head, code_of_parts, font_of_icons
 
 
 def answer(kind: str, *parts: bytes, method: str = "GET", **headers: str) -> tuple[dict[str, str], bytes]:
@@ -47,8 +47,9 @@ def test_a_page_gets_script_and_style_before_all_others() -> None:
     assert "etag" not in headers
 
 
-def test_the_code_of_every_part_is_where_streamlit_keeps_it() -> None:
+def test_the_code_of_every_part_and_the_icons_are_where_streamlit_keeps_them() -> None:
     assert [name.partition(".")[0] for name in code_of_parts()] == PARTS
+    assert [name.partition(".")[0] for name in font_of_icons()] == [ICONS]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 
 from engine.core.paths import REPOSITORY
 from pages.shared.hosts import HEADERS, LOCAL, is_allowed
+from tests.ports import free_port
 
 PATHS = ("/", "/data", "/_stcore/health", "/_stcore/host-config", "/_stcore/metrics", "/media/x", "/static/x")
 CLOSE = "Connection: close\r\n"
@@ -35,9 +36,7 @@ OTHERS = (
 @contextmanager
 def server(folder: Path, **environment: str) -> Iterator[int]:
     """Start the app as `make run` does; give its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
     known = {**os.environ, "PERSONA_LAB_WORKSPACE": str(folder / "study"), **environment}
     with (folder / "app.log").open("wb") as log:
@@ -49,11 +48,11 @@ def server(folder: Path, **environment: str) -> Iterator[int]:
             yield port
         finally:
             app.terminate()
-            app.wait(timeout=60)
+            app.wait(timeout=240)
 
 
 def _wait_until_it_listens(port: int) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while time.monotonic() < until:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -71,7 +70,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 def asked(port: int, request: str) -> str:
     """Send a request as it stands; return the answer, of an open websocket its head."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as line, line.makefile("rb") as answer:
+    with socket.create_connection(("127.0.0.1", port), timeout=400) as line, line.makefile("rb") as answer:
         line.sendall(request.encode())
         first = answer.readline()
         rest = b"" if b" 101 " in first else answer.read()
@@ -129,7 +128,7 @@ def test_no_name_and_two_names_are_refused(port: int, hosts: str) -> None:
 
 @pytest.mark.parametrize("path", [*PATHS, "/nowhere/at/all"])
 def test_every_answer_refuses_framing_and_guessing(port: int, path: str) -> None:
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=400)
     line.request("GET", path)
     headers = {name.lower(): value for name, value in line.getresponse().getheaders()}
     assert {name: headers.get(name) for name in HEADERS} == HEADERS

@@ -201,14 +201,14 @@ def test_a_failed_run_shows_error_remedy_and_resume(open_page: Open, prepared: W
 
 def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace, paced: None) -> None:
     """Real processes: the worker counts slowly, is told to stop, and is queued again."""
-    (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=2000, pause=0.05))
+    (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=100_000, pause=0.05))
     run_id = entry.record.run_id
     app = open_page(prepared, "runs")
     assert "Cancel asks for a checkpoint first" in texts(app)
-    app.button(key="runs_cancel").click().run(timeout=120)
+    app.button(key="runs_cancel").click().run()
     assert jobs.list_runs(prepared)[0].state == "cancelled"
     assert "It goes on from its last checkpoint." in texts(app)
-    app.button(key="runs_resume").click().run(timeout=120)
+    app.button(key="runs_resume").click().run()
     assert jobs.list_runs(prepared)[0].state in ("queued", "running")
     jobs.cancel(prepared, run_id)
 
@@ -216,17 +216,19 @@ def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace
 def test_the_queue_has_an_order_that_can_be_changed(
     open_page: Open, prepared: Workspace, paced: None
 ) -> None:
-    plans = [counting_run(prepared, name, ticks=2000, pause=0.05) for name in ("unified", "prefix", "base")]
+    plans = [
+        counting_run(prepared, name, ticks=100_000, pause=0.05) for name in ("unified", "prefix", "base")
+    ]
     running, second, third = [entry.record.run_id for one in plans for entry in jobs.submit(prepared, one)]
     try:
         app = open_page(prepared, "runs", run=running)
         assert "2 runs in the queue; each starts by itself" in texts(app)
         change_machine(prepared, training_slots=0)
-        assert "2 runs in the queue; paused" in texts(app.run(timeout=120))
-        app.button(key=f"runs_first_{third}").click().run(timeout=120)
+        assert "2 runs in the queue; paused" in texts(app.run())
+        app.button(key=f"runs_first_{third}").click().run()
         queued = [record.run_id for record in jobs.list_runs(prepared) if record.state == "queued"]
         assert queued == [third, second]
-        app.button(key=f"runs_drop_{second}").click().run(timeout=120)
+        app.button(key=f"runs_drop_{second}").click().run()
         states = {record.run_id: record.state for record in jobs.list_runs(prepared)}
         assert states[second] == "cancelled"
     finally:
@@ -246,8 +248,8 @@ def test_runs_from_elsewhere_wait_for_a_click(open_page: Open, prepared: Workspa
     assert "2 runs from elsewhere wait" in seen
     assert "there is no experiment 'evil' here" in seen
     assert {record.status.attempt for record in jobs.list_runs(prepared)} == {0}
-    app.button(key="runs_take_up").click().run(timeout=120)
-    jobs.wait(prepared, [spec.run_id], timeout_seconds=120)
+    app.button(key="runs_take_up").click().run()
+    jobs.wait(prepared, [spec.run_id], timeout_seconds=400)
     states = {record.run_id: record.state for record in jobs.list_runs(prepared)}
     assert states == {spec.run_id: "succeeded", foreign.run_id: "queued"}
 

@@ -35,13 +35,13 @@ def test_a_run_whose_folder_goes_ends_and_leaves_nothing_behind(
     else:
         shutil.copytree(ws.root, new.root, ignore=shutil.ignore_patterns("runs"))
         os.rename(ws.runs, new.runs)
-    eventually(lambda: not running(worker), timeout_seconds=60)
-    eventually(lambda: not running(supervisor), timeout_seconds=60)
+    eventually(lambda: not running(worker), timeout_seconds=400)
+    eventually(lambda: not running(supervisor), timeout_seconds=400)
     assert not (ws.root.exists() if what == "workspace" else ws.run_folder(run_id).exists())
     assert find(new, run_id).state == "lost"
     assert "was moved or deleted" in (new.run_folder(run_id) / "log.txt").read_text(encoding="utf-8")
     jobs.resume(new, run_id)
-    assert jobs.wait(new, [run_id], timeout_seconds=120)[0].state == "succeeded"
+    assert jobs.wait(new, [run_id], timeout_seconds=400)[0].state == "succeeded"
 
 
 def test_nothing_is_written_or_locked_where_a_workspace_was(

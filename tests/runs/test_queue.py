@@ -20,9 +20,9 @@ from engine.runs.records import find, scan
 from engine.runs.runfolder import read_status
 from engine.strategies.cloning import clone
 from tests.runs.launching import at_work, launch
-from tests.workspaces import eventually, finish
+from tests.workspaces import eventually, finish, held
 
-WAIT = 120.0
+WAIT = 400.0
 
 
 @pytest.fixture(autouse=True)
@@ -173,9 +173,10 @@ def test_a_holder_that_was_killed_holds_nothing() -> None:
 
 
 def test_starting_over_forgets_what_was_done_and_resuming_does_not(ws: Workspace) -> None:
-    run_id = launch(ws, ticks=60, pause=0.05)
-    at_work(ws, run_id)
-    cancelled = jobs.cancel(ws, run_id)
+    with held(ws):
+        run_id = launch(ws, ticks=4)
+        at_work(ws, run_id)
+        cancelled = jobs.cancel(ws, run_id)
     assert (cancelled.status.freed_bytes or 0) > 1_000_000, "a Python process holds more than a megabyte"
     folder = ws.run_folder(run_id)
     assert read_json(folder / "checkpoint" / "position.json")["done"] >= 1

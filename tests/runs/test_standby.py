@@ -17,14 +17,14 @@ from engine.strategies import registry
 from tests.runs.launching import launch
 from tests.workspaces import eventually
 
-WAIT = 120.0
+WAIT = 400.0
 
 
 @pytest.fixture(autouse=True)
 def slow_to_load(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting takes a second to load."""
     monkeypatch.setenv(registry.MORE, "tests.experiments_for_tests:SLOW")
-    monkeypatch.setenv(standby.SECONDS, "20")
+    monkeypatch.setenv(standby.SECONDS, "60")
 
 
 def finish(ws: Workspace, *run_ids: str) -> list[int]:
@@ -84,7 +84,7 @@ def test_a_run_starts_though_who_stood_by_was_killed(ws: Workspace, harm: signal
 def test_a_killed_worker_of_who_stood_by_is_recorded_and_the_run_goes_on(ws: Workspace) -> None:
     (first,) = finish(ws, launch(ws, ticks=2))
     standing_by(ws)
-    later = launch(ws, ticks=400, pause=0.05)
+    later = launch(ws, ticks=10_000, pause=0.05)
     eventually(lambda: find(ws, later).status.done)
     os.kill(find(ws, later).pid or 0, signal.SIGKILL)
     (record,) = jobs.wait(ws, [later], timeout_seconds=WAIT)
@@ -117,7 +117,7 @@ def test_a_cancelled_run_leaves_no_process_at_work(ws: Workspace) -> None:
 
 
 def test_who_stands_by_leaves_after_a_while(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(standby.SECONDS, "1")
+    monkeypatch.setenv(standby.SECONDS, "5")
     finish(ws, launch(ws, ticks=2))
     who = standing_by(ws)
     eventually(lambda: not running(who))

@@ -53,9 +53,9 @@ def test_the_playground_leaves_when_a_run_waits(tmp_path: Path) -> None:
     with server._card() as leaves:
         waiter = threading.Thread(target=run)
         waiter.start()
-        server.work(ws, server.Desk(ws), idle_seconds=60.0, leaves=leaves)
-    waiter.join(timeout=10)
-    assert time.monotonic() - began < 20
+        server.work(ws, server.Desk(ws), idle_seconds=600.0, leaves=leaves)
+    waiter.join(timeout=400)
+    assert time.monotonic() - began < 600
     assert heard[0] == "the playground"
     assert heard[-1] == "begun"
     assert not leases.wanted("gpu-GPU-7")

@@ -61,7 +61,7 @@ def told(ws: Workspace) -> Iterator[dict[str, Any]]:
         text += line
     yield json.loads(text)
     server.terminate()
-    server.wait(timeout=60)
+    server.wait(timeout=400)
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +274,7 @@ def nobody_serves_after(ws: Workspace) -> Iterator[None]:
 def test_it_serves_in_the_background_until_it_is_stopped(ws: Workspace) -> None:
     token = published.new_token()
     published.start(ws, ["unified"], token_hash=published.hash_of_token(token), host="127.0.0.1", port=0)
-    eventually(lambda: (found := published.serving(ws)) is not None and found.address, timeout_seconds=120)
+    eventually(lambda: (found := published.serving(ws)) is not None and found.address, timeout_seconds=400)
     found = published.serving(ws)
     assert found is not None
     reply = ask(OpenAI(base_url=found.address, api_key=token), "unified", SAID[0])
@@ -283,7 +283,7 @@ def test_it_serves_in_the_background_until_it_is_stopped(ws: Workspace) -> None:
         path.read_text(errors="replace") for path in (ws.data / "serve").rglob("*") if path.is_file()
     )
     published.stop(ws)
-    eventually(lambda: published.serving(ws) is None, timeout_seconds=60)
+    eventually(lambda: published.serving(ws) is None, timeout_seconds=400)
 
 
 def test_no_reply_waits_for_the_last_one_to_be_acknowledged() -> None:

@@ -20,7 +20,7 @@ from engine.runs.runfolder import Status, read_log, read_status, write_status
 from engine.show.doctor import Check, examine
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
-from tests.workspaces import eventually, finish
+from tests.workspaces import eventually, finish, held
 
 
 def found(ws: Workspace, *, fix: bool = False) -> dict[str, Check]:
@@ -75,18 +75,19 @@ def test_a_torn_spec_is_written_again_by_launching_the_same_thing(ws: Workspace)
     change_machine(ws, training_slots=1)
     (again,) = jobs.submit(ws, planned)
     assert (again.record.run_id, again.what) == (run_id, "resumed")  # whose it was could not be told
-    assert jobs.wait(ws, [run_id], timeout_seconds=120, poll_seconds=0.1)[0].state == "succeeded"
+    assert jobs.wait(ws, [run_id], timeout_seconds=400, poll_seconds=0.1)[0].state == "succeeded"
 
 
 @pytest.mark.parametrize("name", ["status.json", "log.txt", "events.jsonl"])
 def test_a_torn_working_file_stops_nobody_from_going_on(ws: Workspace, name: str) -> None:
-    run_id = jobs.submit(ws, plan(ws, "count", {"ticks": 40, "pause": 0.05}))[0].record.run_id
-    eventually(lambda: find(ws, run_id).status.done)
-    jobs.cancel(ws, run_id)
+    with held(ws):
+        run_id = jobs.submit(ws, plan(ws, "count", {"ticks": 4}))[0].record.run_id
+        eventually(lambda: find(ws, run_id).status.done)
+        jobs.cancel(ws, run_id)
     path = ws.run_folder(run_id) / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     jobs.resume(ws, run_id)
-    assert jobs.wait(ws, [run_id], timeout_seconds=120, poll_seconds=0.1)[0].state == "succeeded"
+    assert jobs.wait(ws, [run_id], timeout_seconds=400, poll_seconds=0.1)[0].state == "succeeded"
 
 
 def test_adapters_without_their_run_are_named_and_left(ws: Workspace) -> None:
@@ -129,12 +130,13 @@ def test_a_status_torn_under_a_worker_reads_as_running_and_comes_back(ws: Worksp
 
 
 def test_a_run_whose_checkpoint_is_torn_starts_over_by_itself(ws: Workspace) -> None:
-    run_id = jobs.submit(ws, plan(ws, "count", {"ticks": 40, "pause": 0.05}))[0].record.run_id
-    eventually(lambda: find(ws, run_id).status.done)
-    jobs.cancel(ws, run_id)
+    with held(ws):
+        run_id = jobs.submit(ws, plan(ws, "count", {"ticks": 4}))[0].record.run_id
+        eventually(lambda: find(ws, run_id).status.done)
+        jobs.cancel(ws, run_id)
     (ws.run_folder(run_id) / "checkpoint" / "position.json").write_text('{"do')
     jobs.resume(ws, run_id)
-    assert jobs.wait(ws, [run_id], timeout_seconds=120, poll_seconds=0.1)[0].state == "succeeded"
+    assert jobs.wait(ws, [run_id], timeout_seconds=400, poll_seconds=0.1)[0].state == "succeeded"
     assert any("position.json is torn" in line for line in read_log(ws.run_folder(run_id)))
 
 

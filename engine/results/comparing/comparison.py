@@ -16,7 +16,7 @@ from engine.core.types import Row
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
-from engine.results.comparing import criteria, frozen, grounds, looks, sharing, unseen
+from engine.results.comparing import criteria, frozen, grounds, looks, row_role, sharing, unseen
 from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.grounds import Asked, Seeds
 from engine.results.comparing.noise import noise_of, noise_of_table
@@ -24,12 +24,6 @@ from engine.results.comparing.pairings import Other, compared_across, ordered, o
 from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.remarks import NotComputed, warnings
 from engine.results.comparing.scene import (
-    IS_BOUND,
-    IS_ELSEWHERE,
-    IS_MATCHED,
-    IS_PLACEBO,
-    IS_REFERENCE,
-    IS_YARDSTICK,
     Scene,
     refuse_strangers,
     set_scene,
@@ -159,7 +153,7 @@ def _check_family(scene: Scene, family: str | None) -> None:
 
 
 def _is_shown(row: Row, *, family: str | None, names: set[str]) -> bool:
-    if row["role"] == IS_REFERENCE:
+    if row_role.is_reference(row):
         return True
     return (family is None or row["family"] == family) and (not names or row["variant"] in names)
 
@@ -294,9 +288,10 @@ def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
             *("above_placebo", "above_matched", "steps", "train_tokens", "co_primary", "among_metrics"),
         )
     )
-    extra = {**unknown, "protocol": other.protocol}
+    elsewhere = dict.fromkeys(("role", "verdict"), row_role.ELSEWHERE)
+    extra = {**elsewhere, **unknown, "protocol": other.protocol}
     return [
-        {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
+        {**_origin(row, variant), **extra, "paired_by": by}
         for variant, row, by in compared_across(ws, scene, other)
     ]
 
@@ -306,7 +301,7 @@ def _look(ws: Workspace, scene: Scene, rows: Sequence[Row], at: looks.TestSet, r
     told = looks.told_by_runs(ws, {one.variant_id: one.run_id for one in scene.under(scene.protocol)})
     names = {one.variant_id: one.variant for one in scene.variants.values()}
     looks.record(ws, at, scene.protocol, {one: names[one] for one in told}, {at.primary})
-    judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
+    judged = {row["variant_id"]: row["variant"] for row in rows if row_role.competes(row)}
     return looks.record(ws, at, scene.protocol, judged if scene.split != "val" else {}, read)
 
 
@@ -335,7 +330,7 @@ def _criteria(
         for name, row in rows.items()
         if name in wanted
         and name != row.reference
-        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_YARDSTICK, IS_PLACEBO, IS_MATCHED)
+        and scene.role(scene.variants[name]) not in row_role.ORACLES | row_role.CONTROLS
     }
 
 

@@ -17,7 +17,7 @@ from engine.core.wording import p_value, percent
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.results.comparing import looks
+from engine.results.comparing import looks, row_role
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import pairings
 from engine.results.comparing.remarks import too_few
@@ -190,7 +190,7 @@ def _competing(found: Found) -> list[Row]:
     return [
         row
         for row in found["rows"]
-        if not row["role"]
+        if row_role.competes(row)
         and row["delta"] is not None
         and 2 * row["n_paired"] >= found["defined"]["personas"]
     ]

@@ -18,8 +18,9 @@ from engine.core.wording import count
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.checks import failed_words
+from engine.results.comparing import row_role
 from engine.results.comparing.protocol_guard import base_words, told
-from engine.results.comparing.scene import IS_ELSEWHERE, IS_IN_SAMPLE, IS_REPEAT, Scene
+from engine.results.comparing.scene import Scene
 from engine.runs.runfolder import declared
 from engine.strategies import scorer
 from engine.strategies.budgets import own_budget
@@ -89,7 +90,7 @@ def _of_protocol(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> 
             f"{scene.metric.label} is shown as version {scene.metric.version} defined it, today's is"
             f" {METRICS[scene.metric.name].version}. {_rescore(scene.metric)}"
         )
-    if chosen := [row["variant"] for row in rows if row["role"] == IS_IN_SAMPLE]:
+    if chosen := [row["variant"] for row in rows if row["role"] == row_role.IN_SAMPLE]:
         found.append(
             f"Scored on the val that it chose by, so it looks better here and does not compete:"
             f" {', '.join(chosen)}. Run it again: its val is cross-fitted now."
@@ -97,7 +98,7 @@ def _of_protocol(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> 
     if unscored:
         names = ", ".join(unscored)
         found.append(f"Not scored in {scene.metric.label}, so left out: {names}. {_rescore(scene.metric)}")
-    for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == IS_ELSEWHERE):
+    for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == row_role.ELSEWHERE):
         names = ", ".join(row["variant"] for row in rows if row["protocol"] == protocol)
         by = ", ".join(sorted({row["paired_by"] for row in rows if row["protocol"] == protocol}))
         words = told(scene.differences(protocol))
@@ -111,7 +112,7 @@ def _uneven(rows: Sequence[Row]) -> list[str]:
     told = []
     for row in rows:
         left_out = max(row[f"n_only_{side}"] + row[f"n_null_{other}"] for side, other in _SIDES)
-        if row["n_paired"] and left_out and row["role"] != IS_ELSEWHERE:
+        if row["n_paired"] and left_out and row["role"] != row_role.ELSEWHERE:
             told.append(f"{row['variant']} ({row['n_examples']:,} of {row['n_examples'] + left_out:,})")
     if not told:
         return []
@@ -150,6 +151,6 @@ def without_repeats(rows: Sequence[Mapping[str, Any]], *, but: str = "") -> list
 
     What a variant was made with is told where another has its name still.
     """
-    kept = [row for row in rows if row["role"] != IS_REPEAT or row["variant"] == but]
+    kept = [row for row in rows if row["role"] != row_role.REPEAT or row["variant"] == but]
     names = Counter(row["variant"].split("@")[0] for row in kept)
     return [{**row, "settings": ""} if names[row["variant"]] == 1 else row for row in kept]

@@ -194,7 +194,8 @@ def reproduce_section(gathered: Gathered) -> Section:
     """The commands that make the same runs, the versions they were made with, and the runs themselves."""
     done = [record for record in gathered.runs if record.state == "succeeded"]
     lines = [*_commands(gathered, done), "python -m engine report --workspace W"]
-    versions = sorted({item for record in done for item in _versions(record.spec)})
+    specs = [record.spec for record in done if record.spec]
+    versions = sorted({f"{name} {version}" for spec in specs for name, version in spec.versions.items()})
     start = "In an empty folder W, with the versions below:" if versions else "In an empty folder W:"
     blocks: list[Block] = [Text(start), Code(tuple(lines))]
     if versions:
@@ -233,8 +234,3 @@ def _unusual(spec: RunSpec) -> dict[str, str]:
     """What a run builds on that a launch would not take by itself: runs with settings of their own."""
     roles = {name.partition(".")[0] for name in spec.changed if "." in name}
     return {role: run_id for role, run_id in spec.upstream.items() if role in roles}
-
-
-def _versions(spec: RunSpec | None) -> Iterator[str]:
-    for name, version in (spec.versions if spec else {}).items():
-        yield f"{name} {version}"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from engine.core.errors import EngineError
+from engine.lm.remote.asking import finished
 from engine.lm.remote.clients import opened
 from engine.lm.remote.endpoint import Endpoint, Provider, Said
-from engine.lm.remote.loop import finished
 from tests.lm.remote import endpoints
 
 KEY = "sk-a-key-that-must-not-be-seen"
@@ -110,17 +110,18 @@ def test_every_refusal_says_what_to_do(
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_nobody_there(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", f"127.0.0.1:{port}")
-    error = refusal(Endpoint(provider, "a-model", f"http://127.0.0.1:{port}/v1"))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # it is nobody else's, and nobody listens
+        port = silent.getsockname()[1]
+        monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", f"127.0.0.1:{port}")
+        error = refusal(Endpoint(provider, "a-model", f"http://127.0.0.1:{port}/v1"))
     assert f"http://127.0.0.1:{port}/v1 cannot be reached" in error.message
     assert "Start the server" in error.hint
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_an_endpoint_that_takes_too_long(server: endpoints.Endpoint, provider: Provider) -> None:
-    server.slow_seconds = 1.0
+    server.slow_seconds = 3.0
     error = refusal(endpoint_at(server, provider), timeout_seconds=0.1)
     assert "did not answer in time" in error.message
     assert "timeout_seconds" in error.hint

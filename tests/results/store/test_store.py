@@ -265,7 +265,7 @@ def test_four_processes_take_in_the_same_folders_at_once(ws: Workspace) -> None:
     command = [sys.executable, "-c", program, str(ws.root)]
     workers = [subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE) for _ in range(4)]
     for worker in workers:
-        _, said = worker.communicate(timeout=120)
+        _, said = worker.communicate(timeout=400)
         assert worker.returncode == 0, said.decode()
     connection = duckdb.connect(str(ws.database))
     assert connection.execute("select count(*), count(distinct run_id) from answers").fetchone() == (

@@ -15,7 +15,7 @@ from engine.results.study import autopilot
 from engine.results.trees import tree_library
 from engine.runs.processes import running
 from engine.runs.records import scan
-from tests.workspaces import eventually
+from tests.workspaces import eventually, held
 
 TREE = """
 title: Counting
@@ -75,21 +75,22 @@ def test_it_walks_from_nothing_to_the_verdict_and_obeys_the_gate(ws: Workspace) 
 
 
 def test_stopped_and_killed_it_goes_on_with_the_same_flight(ws: Workspace) -> None:
-    plant(ws, ticks=100)
-    begun = autopilot.start(ws, "counting")
-    eventually(lambda: any(record.state == "running" for record in scan(ws)))
-    stopped = autopilot.stop(ws)
-    assert (stopped.state, running(stopped.process)) == ("stopped", False)
-    assert [record.state for record in scan(ws)] == ["running"]
-    with pytest.raises(EngineError, match="No autopilot walks"):
-        autopilot.stop(ws)
-    assert autopilot.start(ws, "counting").flight == begun.flight
-    process = autopilot.read(ws).process  # type: ignore[union-attr]
-    assert process is not None
-    os.killpg(process.pid, signal.SIGKILL)
-    lost = eventually(lambda: (now := autopilot.status(ws)) and now.state == "lost" and now)
-    assert lost.flight == begun.flight
-    assert autopilot.start(ws, "counting").flight == begun.flight
+    plant(ws)
+    with held(ws):
+        begun = autopilot.start(ws, "counting")
+        eventually(lambda: any(record.state == "running" for record in scan(ws)))
+        stopped = autopilot.stop(ws)
+        assert (stopped.state, running(stopped.process)) == ("stopped", False)
+        assert [record.state for record in scan(ws)] == ["running"]
+        with pytest.raises(EngineError, match="No autopilot walks"):
+            autopilot.stop(ws)
+        assert autopilot.start(ws, "counting").flight == begun.flight
+        process = autopilot.read(ws).process  # type: ignore[union-attr]
+        assert process is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        lost = eventually(lambda: (now := autopilot.status(ws)) and now.state == "lost" and now)
+        assert lost.flight == begun.flight
+        assert autopilot.start(ws, "counting").flight == begun.flight
     found = ended(ws)
     assert found.state == "finished"
     assert [record.status.attempt for record in scan(ws)] == [1, 1]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from engine.runs.processes import running
 from engine.runs.records import find, scan
 from engine.runs.runfolder import read_events, read_log, read_status
 from engine.strategies.plan import Plan, plan
+from tests.ports import free_port
 from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 from tests.workspaces import eventually
@@ -106,16 +105,8 @@ def grow(cluster: Any, **wishes: Any) -> Any:
         "dashboard_agent_listen_port",
         "metrics_export_port",
     )
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports = {name: free_port() for name in names}
     return cluster.add_node(object_store_memory=80_000_000, **ports, **wishes)
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 @pytest.fixture

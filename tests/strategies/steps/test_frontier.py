@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -38,6 +37,7 @@ from engine.strategies.runnable import execute
 from engine.strategies.steps import paid
 from tests import in_process
 from tests.lm.remote import endpoints
+from tests.ports import free_port
 from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 from tests.workspaces import eventually
@@ -110,8 +110,7 @@ def served(base_served: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(scope="module")
 def base_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `transformers serve` with the embedded base, offline, in a process of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "tests.lm.remote.serve_base", "serve", str(embedded_base())]
     command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     log = tmp_path_factory.mktemp("served") / "log.txt"
