@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -68,6 +70,8 @@ def test_a_comparison_over_seeds_is_no_surer_than_personas_crossed_with_seeds() 
     assert both.ci_high - both.ci_low > 1.5 * (plain.ci_high - plain.ci_low)  # type: ignore[operator]
     assert both.p_strict >= max(plain.p_strict, found.p)  # type: ignore[type-var]
     assert both.min_detectable_effect > plain.min_detectable_effect  # type: ignore[operator]
+    sure = also_over_seeds(replace(plain, p_equal=1e-9), found)  # of personas alone: equal
+    assert sure.p_equal == found.p_equal(0.01) > 1e-9
 
 
 def test_all_pairs_of_repeats_count() -> None:
