@@ -261,7 +261,7 @@ def processor(ws: Workspace, places: Sequence[Place], *, turns: int) -> dict[str
     from streamlit.testing.v1 import AppTest
     from streamlit.util import calc_hash
 
-    from pages.shared import ahead
+    from pages.shared import ahead, aside
 
     began = time.process_time()
     ahead.load()
@@ -280,6 +280,8 @@ def processor(ws: Workspace, places: Sequence[Place], *, turns: int) -> dict[str
         for _ in range(turns + 1):
             began = time.process_time()
             app.run()
+            while aside.settled():  # the page then showed how far its statistics are
+                app.run()
             spent.append(1000 * (time.process_time() - began))
         if app.exception:
             raise SystemExit(f"{place.name} shows an exception: {app.exception[0].value}")

@@ -44,7 +44,8 @@ def local_base(name: str) -> Path | None:
     if folder.is_absolute() or name.startswith((".", "~")) or name.partition("@")[0].count("/") != 1:
         raise EngineError(
             f"There is no base model at {name}.",
-            "Give a folder, a hub id (owner/name, owner/name@revision), 'embedded' or 'smollm2'.",
+            "Give a folder, a hub id (owner/name, owner/name@revision), 'embedded' or 'smollm2'. Where a"
+            " workspace's base was moved: python -m engine base use FOLDER",
         )
     return None
 

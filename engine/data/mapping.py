@@ -303,7 +303,7 @@ def complete(given: Mapping, samples: Sequence[Sample]) -> Mapping:
     _refuse_unknown(given, rows, columns, ", ".join(sample.path.name for sample in samples))
     found = given
     for name in _guessed(given):
-        free = [one for one in columns if one not in _used(found)]
+        free = [one for one in columns if one not in columns_used(found)]
         if guess := _guess(name, found, rows, free):
             found = replace(found, **{name: guess})
     return found
@@ -316,7 +316,8 @@ def _guessed(given: Mapping) -> tuple[str, ...]:
     return tuple(name for name in (*form, *rest) if not getattr(given, name))
 
 
-def _used(found: Mapping) -> set[str]:
+def columns_used(found: Mapping) -> set[str]:
+    """Return the columns, and keys of turns, that a mapping names."""
     return {one for name in COLUMNS for one in parts_of(found, name)}
 
 
@@ -370,8 +371,11 @@ def _guess(name: str, found: Mapping, rows: Sequence[Named[str, Any]], free: Seq
         called = dated or [one for one in called if any(isinstance(value_at(row, one), str) for row in rows)]
     if name in ("turn", "parent"):
         called = called if found.role and found.text else []
+    ids = _called("id", free)
+    if name == "parent":
+        called = [one for one in called if any(_names_all(own, one, rows) for own in ids)]
     if name == "turn" and found.parent:
-        called = [one for one in _called("id", free) if _names_all(one, found.parent, rows)]
+        called = [own for own in ids if _names_all(own, found.parent, rows)]
     if name == "split":
         called = [one for one in called if any(named_split(value_at(row, one)) for row in rows)]
     if name == "user":

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from unicodedata import category
 
 from engine.core.types import Message, Role
 from engine.core.wording import count
@@ -31,6 +32,13 @@ TOOLS: Final = (
     "ipython",
     "environment",
 )
+
+_UNSAID = (
+    *("reasoning", "function_call", "function_call_output", "tool_call", "tool_result"),
+    *("web_search_call", "file_search_call", "computer_call", "code_interpreter_call", "item_reference"),
+)  # what OpenAI's newer logs hold beside messages
+
+_NO_SIGNS = ("Cc", "Cf", "Zl", "Zp", "Zs")
 
 RULES: Final[Mapping[str, str]] = {
     "tool": "{} of tools and functions left out",
@@ -110,7 +118,7 @@ class Turns:
 
     def said(self, role: Role, text: str) -> list[Message]:
         """Return one message, none (counted) where there are no words."""
-        if text.strip():
+        if _has_words(text):
             return [Message(role, text.strip())]
         self.counts["empty"] += 1
         return []
@@ -118,6 +126,9 @@ class Turns:
     def _turn(self, turn: Any, where: str, problems: list[str]) -> Message | None:
         if not isinstance(turn, dict):
             problems.append(f"{where}: must be an object, is {kind_of(turn)}")
+            return None
+        if turn.get("role") is None and turn.get("type") in _UNSAID:
+            self.counts["tool"] += 1
             return None
         role = self._role(turn, where, problems)
         if role is None:
@@ -128,7 +139,7 @@ class Turns:
         text = self._text(turn, where, problems)
         if text is None:
             return None
-        if not text.strip():
+        if not _has_words(text):
             self.counts["tool" if turn.get("tool_calls") or turn.get("function_call") else "empty"] += 1
             return None
         if role == "system":
@@ -183,6 +194,11 @@ def role_of(value: str, assistant: str = "") -> Role | str | None:
         return "system" if name in SYSTEMS else "tool" if name in TOOLS else "user"
     known = {"user": USERS, "assistant": ASSISTANTS, "system": SYSTEMS, "tool": TOOLS}
     return next((role for role, names in known.items() if name in names), None)
+
+
+def _has_words(text: str) -> bool:
+    """Whether there is anything to read: spaces, marks of order and widthless ones are nothing."""
+    return any(category(sign) not in _NO_SIGNS for sign in text)
 
 
 def _text_of(part: Any) -> str | None:

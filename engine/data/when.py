@@ -32,6 +32,14 @@ _DAY = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])")
 _SHORT = re.compile(r"\d{1,2}-[a-z]{3,9}-\d{2}\b", re.IGNORECASE)  # 01-Mar-24, as Excel writes it
 _EASTERN = re.compile(r"^(\d{4})[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일]")
 _ZONE_NAMED_TOO = re.compile(r"(?<=[\dZ])\[[\w/+-]+\]$")  # 2024-03-01T10:00+01:00[Europe/Paris]
+_ABROAD: Final = (  # how months begin in German, French, Spanish, Italian, Portuguese, Dutch and Danish
+    "jan|jän|ene|gen", "f[eéè][bv]", "m[aä]r|mrt|maa", "apr|avr|abr", "ma[ijyg]|mei", "juin|jun|giu",
+    "jui?l|lug", "aug|aoû|ago|aou", "se[pt]", "o[ck]t|ott|out", "nov", "d[eéi][cz]",
+)  # fmt: skip
+_DAY_MONTH_YEAR = re.compile(
+    r"\b(\d{1,2})(?:\.|er|º)? (?:de )?([^\W\d_]{3,10})\.? (?:de |del )?((?:19|20)\d\d)"
+    r"(?:\D{1,5}(\d{1,2})[:h](\d\d)(?: uhr)?)?$"
+)
 _EXCEL_EPOCH_DAYS, _EXCEL_DAYS = 25_569, (1, 80_000)  # 1970 counted from 1900, and up to 2119
 _ZONES: Final = {  # RFC 2822's, and Central Europe's
     "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
@@ -82,7 +90,9 @@ def read_time(value: Any, days: Days | None = None) -> float | None:
     text = _ZONE_NAMED_TOO.sub("", _EASTERN.sub(r"\1-\2-\3 ", text)).strip()
     if re.fullmatch(r"\d{9,19}(\.\d+)?|\d\.\d+[eE]\+\d{1,2}", text):
         return _epoch(float(text))
-    return _iso(text) if not _NUMBERED_DAY.match(text) and _iso(text) is not None else _written(text, days)
+    if not _NUMBERED_DAY.match(text) and (found := _iso(text)) is not None:
+        return found
+    return found if (found := _written(text, days)) is not None else _abroad(text)
 
 
 def _counted(value: Any) -> float | None:
@@ -129,6 +139,19 @@ def _written(text: str, days: Days | None) -> float | None:
             )
         )
     except (ValueError, OverflowError, TypeError, ArithmeticError, AttributeError):
+        return None
+
+
+def _abroad(text: str) -> float | None:
+    """The moment of "1. März 2024, 10:05 Uhr" and its like."""
+    found = _DAY_MONTH_YEAR.search(text.lower())
+    if not found:
+        return None
+    day, word, year, hour, minute = found.groups()
+    month = next((place for place, begins in enumerate(_ABROAD, 1) if re.match(begins, word)), 0)
+    try:
+        return _seconds(datetime(int(year), month, int(day), int(hour or 0), int(minute or 0)))
+    except ValueError:
         return None
 
 

@@ -10,6 +10,7 @@ from engine.core.parameters import Parameters, SetOf
 from engine.lm.effects import SIMILARITY, Prompt
 from engine.runs.context import RunContext
 from engine.strategies.published import START
+from engine.strategies.scorer import retrieves_blindly
 from engine.strategies.spec import Experiment, Having, Preset, Traits, history_needed, named_by
 
 RetrieverName = Literal["similarity", "bm25", "newest", "random"]
@@ -92,6 +93,7 @@ STRATEGY = Experiment(
     stages={"load": 3.0, "memories": 20.0, "generate": 72.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,
+    outlook=retrieves_blindly,
     traits=Traits(personal=True, mixable=True, newcomers=True, serves_unseen=True, divides=("replies",)),
     space={"k": ([1], [3], [5], [8]), "retriever": ("similarity", "bm25"), "recency": (0.0, 0.2, 0.5)},
     presets=(

@@ -15,6 +15,7 @@ from engine.core.wording import count, percent
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS, PRIMARY
+from engine.lm.effects import SIMILARITY
 from engine.lm.scorer_choice import (
     REMEDY,
     SCORER,
@@ -25,7 +26,9 @@ from engine.lm.scorer_choice import (
     named,
     reading,
 )
+from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import refuse_while_busy
+from engine.strategies.spec import Outlook
 
 FALLBACK = "chrf"
 _LEAST_DEFINED = 0.5
@@ -95,6 +98,19 @@ def _is_hub(name: str) -> bool:
     from engine.core.base_folder import local_base
 
     return local_base(name) is None
+
+
+def retrieves_blindly(ws: Workspace, spec: RunSpec) -> Outlook:
+    """Say before a launch that memories would be chosen by a likeness that says nothing of these texts."""
+    if spec.parameters.get("retriever") != SIMILARITY:
+        return Outlook()
+    try:
+        found = reading(ws)
+    except (EngineError, OSError):  # doctor and init tell of a scorer that is not there
+        return Outlook()
+    if found is None or found.is_trusted:
+        return Outlook()
+    return Outlook((f"{found.words} Memories are chosen by it; by shared words: --set retriever=bm25",))
 
 
 def warning(ws: Workspace, metric: Metric) -> str:

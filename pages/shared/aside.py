@@ -55,6 +55,8 @@ def made(ws: Workspace, key: tuple[Any, ...], make: Callable[[], Answer]) -> Ans
     size = stamp(ws.database)
     if _is_aside.get() or size is None or size[1] < _LARGE_BYTES:
         return make()
+    for old in [name for name, one in _jobs.items() if one.made.done() and name != key]:
+        _jobs.pop(old, None)  # it is on disk, or the question has changed meanwhile
     job = _jobs.get(key)
     if job is None:
         job = _jobs[key] = Job()
@@ -67,6 +69,11 @@ def made(ws: Workspace, key: tuple[Any, ...], make: Callable[[], Answer]) -> Ans
     _jobs.pop(key, None)
     answer: Answer = job.made.result()
     return answer
+
+
+def settled() -> bool:
+    """Wait until everything that is being made is there; say whether anything was. For measuring."""
+    return bool(wait([job.made for job in _jobs.values() if not job.made.done()]).done)
 
 
 def _work(job: Job, make: Callable[[], Any]) -> None:

@@ -179,17 +179,27 @@ def action(
     off: bool = False,
     help: str | None = None,
     form: bool = False,
+    command: str = "",
     **told: Any,
 ) -> bool:
     """Show a button for what changes something: it is off, and says why, where it may not be done.
 
-    In a `form` it is what sends it.
+    In a `form` it is what sends it. `command` is the line (or lines) that does the same.
     """
     button, why = st.form_submit_button if form else st.button, closed(least)
-    pressed = bool(button(label, disabled=off or bool(why), help=plain(why) if why else help, **told))
+    pressed = bool(
+        button(
+            label, disabled=off or bool(why), help=plain(why) if why else as_command(command, help), **told
+        )
+    )
     if pressed:
         reads.begin()
     return pressed
+
+
+def as_command(command: str, help: str | None = None) -> str | None:
+    """Return what a button tells who hovers or comes by key: what it does, and its command, to copy."""
+    return f"{help or ''}\n\nAs a command:\n```\n{command}\n```".strip() if command else help
 
 
 def is_prepared(ws: Workspace) -> bool:

@@ -17,6 +17,7 @@ from engine.lm.scorer import Scorer
 from engine.lm.scorer_choice import encoder_of, named, read_by, usual
 from engine.results.comparing.comparison import compare_variants
 from engine.strategies import scorer as choosing
+from engine.strategies.plan import plan
 from tests.sample_study import finish
 
 THAI = ("เปิดไฟในห้องนั่งเล่นแล้ว", "ปิดเครื่องปรับอากาศในห้องนอน", "อากาศวันนี้ร้อนมาก", "ได้เลย ขอเวลาสักครู่")
@@ -164,6 +165,8 @@ def test_where_it_cannot_be_read_chrf_decides_until_another_encoder_does(
     prepare(ws, dataset=str(file), base=base(tmp_path / "base"))
     choosing.settle(ws)
     assert metrics.primary(ws).name == "chrf"
+    assert any("--set retriever=bm25" in note for note in plan(ws, "retrieval").notes)
+    assert not any("retriever" in note for note in plan(ws, "retrieval", {"retriever": "bm25"}).notes)
     finish(ws, "unified", per_persona=2)
     told = compare_variants(ws, metric="embedding_similarity")["warnings"]
     assert any("unknown to it" in line and "chrF" in line for line in told)

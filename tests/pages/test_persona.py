@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from concurrent.futures import wait
 
 import pytest
 
@@ -78,7 +77,7 @@ def test_in_a_large_study_the_rest_is_there_while_the_statistics_are_made(
             break
         assert "Reading the scores" in texts(app) or "Comparing" in texts(app)
         assert "Character and routines" in texts(app)
-        wait([one.made for one in aside._jobs.values()], 20)
+        aside.settled()
         app.run()
     else:
         pytest.fail("The scores never came.")

@@ -128,10 +128,10 @@ def routed_rows(
     known = {pair for rows in picked.values() for pair in _pairs(rows)}
     stays = order[[pair not in known for pair in _pairs(order)]]
     picked[routes.fallback] = pd.concat([picked[routes.fallback], stays])
-    answering = {name: rows for name, rows in picked.items() if len(rows)}
-    table = pd.concat(answering.values())
+    answered = {name: rows for name, rows in picked.items() if len(rows)}
+    table = pd.concat(answered.values())
     table = table.assign(_place=[rank[pair] for pair in _pairs(table)]).sort_values("_place")
-    scores = pd.concat([answers.only(candidates[name].scored, rows) for name, rows in answering.items()])
+    scores = pd.concat([answers.only(candidates[name].scored, rows) for name, rows in answered.items()])
     return (
         table.drop(columns="_place").assign(variant=variant).reset_index(drop=True),
         scores.assign(variant=variant).reset_index(drop=True),

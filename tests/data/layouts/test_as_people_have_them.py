@@ -175,6 +175,16 @@ WRITTEN = {
             for row in chats()
         ]
     ).encode(),
+    "responses.jsonl": lines(
+        [
+            {
+                "user_id": row["user_id"],
+                "input": row["messages"][:1],
+                "output": [{"type": "reasoning", "summary": []}, {"type": "message", **row["messages"][1]}],
+            }
+            for row in chats()
+        ]
+    ).encode(),
     "noted.arrow": layouts.arrow(chats()),
     "feather.arrow": feather(chats()),
     "pictures.parquet": layouts.parquet(WITH_PICTURES),
@@ -352,6 +362,9 @@ def test_whoever_answers_is_told_from_her_who_asks(tmp_path: Path, agent: Row, m
 
 
 def test_turns_that_only_quote_one_another_are_no_tree(tmp_path: Path) -> None:
+    turned = [{**row, "time": "", "turn": -place, "parent_id": "T1"} for place, row in enumerate(WHOLE[::-1])]
+    (tmp_path / "turned.jsonl").write_text(lines(turned))  # a parent that is no turn says nothing of them
+    assert whose(read(tmp_path / "turned.jsonl")) == ALL
     rows = [{**row, "id": place, "reply_to": 0 if place == 3 else None} for place, row in enumerate(WHOLE)]
     path = tmp_path / "chat.jsonl"
     path.write_text(lines(rows))
@@ -382,11 +395,11 @@ def test_a_number_among_which_one_is_missing_names_one_person(tmp_path: Path, wr
 
 def test_what_nobody_said_and_no_date_is_said(tmp_path: Path) -> None:
     path = tmp_path / "chats.jsonl"
-    path.write_text(lines([{**row, "created_at": "3. März 2024"} for row in chats()]))
+    path.write_text(lines([{**row, "created_at": "3. tammikuuta 2024"} for row in chats()]))
     with pytest.raises(EngineError, match=r"no speaker named 'agnt' \(--map assistant=agnt\)") as caught:
         read(path, "assistant=agnt")
     assert "assistant, user" in caught.value.hint
-    assert any("18 dates cannot be read, first '3. März 2024'" in note for note in read(path).notes)
+    assert any("18 dates cannot be read, first '3. tammikuuta 2024'" in note for note in read(path).notes)
 
 
 def lamp(folder: Path, change: Callable[[int, Row], Row], *, packed: bool = False) -> Imported:
