@@ -453,5 +453,7 @@ def test_what_is_detectable_is_of_the_verdict_not_of_a_plainer_one() -> None:
     first = corrected(rows, outside_family=())
     tenth = over_metrics(first, 10)
     assert tenth[0].p_holm == pytest.approx(min(1.0, 10 * first[0].p_holm))  # type: ignore[operator]
+    (equal,) = over_metrics([replace(first[0], p_equal_holm=0.01)], 10)
+    assert equal.p_equal_holm == pytest.approx(0.1)
     among = first[0].min_detectable_effect * detectable(24, 30) / detectable(24, 3)  # type: ignore[operator]
     assert tenth[0].min_detectable_effect == pytest.approx(among)
