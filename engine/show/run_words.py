@@ -55,12 +55,20 @@ def changed(spec: RunSpec) -> dict[str, Any]:
     return {name: values[name] for name in spec.changed if name in values}
 
 
-def changed_words(record: RunRecord) -> str:
-    """Word what was changed: "rank 16, seed 7"; "" where all is at its default."""
+def changed_words(record: RunRecord, among: Sequence[RunRecord] = ()) -> str:
+    """Word what was changed: "rank 16, seed 7"; "" where all is at its default.
+
+    Beside others (`among`) what all of them changed alike is left out.
+    """
     if record.spec is None:
         return ""
-    told = changed(record.spec).items()
-    return ", ".join(f"{name.replace('_', ' ')} {spelled(value)}" for name, value in told)
+    told, others = changed(record.spec), [changed(one.spec) for one in among if one.spec is not None]
+    own = {
+        name: value
+        for name, value in told.items()
+        if not others or any(name not in one or one[name] != value for one in others)
+    }
+    return ", ".join(f"{name.replace('_', ' ')} {spelled(value)}" for name, value in own.items())
 
 
 def where(record: RunRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 
 import pandas as pd
 import streamlit as st
@@ -24,6 +25,7 @@ from pages.runs.reads import Score
 from pages.shared import downloads, frame, reads
 
 _CONFIGS = 12
+_NARROW = 34  # characters of a name in a telephone's legend
 
 
 def show(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
@@ -117,7 +119,9 @@ def _sides(ws: Workspace, metric: Metric, found: Mapping[str, Score]) -> None:
 
 
 def _curves(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
-    tables = {_name(record): loss_table(read_events(ws.run_folder(record.run_id))) for record in chosen[:24]}
+    tables = {
+        _name(record, chosen): loss_table(read_events(ws.run_folder(record.run_id))) for record in chosen[:24]
+    }
     trained = {name: table for name, table in tables.items() if not table.empty}
     if not trained:
         st.caption("None of these runs has trained, so there are no loss curves.")
@@ -173,6 +177,10 @@ def _configs(chosen: Sequence[RunRecord]) -> None:
     )
 
 
-def _name(record: RunRecord) -> str:
-    told = changed_words(record)
-    return f"{record.run_id}: {told}" if told else record.run_id
+def _name(record: RunRecord, chosen: Sequence[RunRecord]) -> str:
+    """What a curve is called: its run and what tells that from the others, on a telephone as far as fits."""
+    told = changed_words(record, chosen)
+    name = f"{record.run_id}: {told}" if told else record.run_id
+    return (
+        shorten(name, max(_NARROW, len(record.run_id) + 3), placeholder=" …") if frame.is_narrow() else name
+    )

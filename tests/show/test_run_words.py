@@ -35,6 +35,13 @@ def test_only_what_differs_is_told(ws: Workspace) -> None:
     assert run_words.differences([one, one]) == {}
 
 
+def test_beside_others_what_all_changed_alike_is_left_out(ws: Workspace) -> None:
+    one, other = _left(ws, "count", ticks=5, lift=0.5), _left(ws, "count", ticks=7, lift=0.5)
+    assert run_words.changed_words(one) == "ticks 5, lift 0.5"
+    assert run_words.changed_words(one, [one, other]) == "ticks 5"
+    assert run_words.changed_words(one, [one]) == ""
+
+
 def test_what_one_run_has_not_is_a_dash(ws: Workspace) -> None:
     told = run_words.differences([_left(ws, "after"), _left(ws, "count")])
     assert told["Builds on: over"][1] == "\N{EN DASH}"
