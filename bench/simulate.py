@@ -191,7 +191,9 @@ def _whom_table(studies: int, seed: int) -> Told:
     note = (
         "Ten examples a persona; mean and spread of true effects in deviations of one example. "
         '"They differ": the test that personas truly differ, at 5 %. The raw count of personas who look '
-        "better is drawn to 50 % by the luck of few examples; the share that the app judges is not."
+        "better is drawn to 50 % by the luck of few examples; the share that the app judges is not. Where "
+        "half of the personas or more share one value (most exact matches), normal effects are no model of "
+        "them, and the count stands alone."
     )
     head = (
         *("personas", "mean", "spread", '"they differ"', "a persona's interval holds", "truly gain"),

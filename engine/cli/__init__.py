@@ -33,8 +33,7 @@ PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "Runs": {
         "runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone"),
-        "keeping": ("label", "delete", "restore", "curves"),
-        "trackers": ("export-runs",),
+        "keeping": ("label", "delete", "restore", "curves", "export-runs"),
     },
     "Compare": {
         "compare": ("compare", "freeze", "rescore"),
@@ -43,7 +42,7 @@ PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "tables": ("export-table",),
     },
     "Playground": {"playground": ("generate",)},
-    "Data": {"data": ("init", "worlds"), "scoring": ("scorer",)},
+    "Data": {"data": ("init", "worlds", "scorer")},
     "Report": {"report": ("report",)},
     "Settings": {
         "settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys"),

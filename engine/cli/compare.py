@@ -19,11 +19,11 @@ from engine.core.wording import count, known, percent, percents, points, signed_
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
-from engine.results.comparing import unseen
+from engine.results.comparing import row_role, unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import without_repeats
 from engine.show.for_whom import differing
-from engine.show.row_words import COUNTED, gain_words, row_words
+from engine.show.row_words import COUNTED, gain_words, power_words, row_words
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
 
@@ -270,7 +270,7 @@ def _show_second(found: Record) -> None:
     """A line for each variant: the second primary metric, without which nothing is better."""
     shown = table("beside it", "what must hold too")
     for row in found["rows"]:
-        if row["co_primary"] and row["role"] != "reference":
+        if row["co_primary"] and not row_role.is_reference(row):
             shown.add_row(row["variant"], beside_words(row["co_primary"]))
     _below(shown)
 
@@ -279,7 +279,7 @@ def _show_reasons(found: Record, metric: Metric) -> None:
     """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
     shown = table("verdict", "of", "why")
     for row in found["rows"]:
-        if row["why"] and not row["role"]:
+        if row["why"] and row_role.competes(row):
             verdict = Text(row["verdict"], style=_STYLES.get(row["verdict"], ""))
             shown.add_row(verdict, row["variant"], row["why"])
     _below(shown)
@@ -351,7 +351,7 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     """What a reader must know before believing a number."""
     told = [f"Warning: {line}" for line in found["warnings"]]
     told += [older_words(found["older"])] if found["older"] else []
-    told += _power(found["rows"], metric)
+    told += filter(None, [power_words(found["rows"], metric)])
     if found["margin"]:
         margin = metric.change(found["margin"]).removeprefix("+")
         told.append(f"Better and worse: by more than {margin}; equal: within it.")
@@ -370,28 +370,13 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
             f"p (Holm) answers for {found['among_metrics']} metrics: this one was not declared first."
         )
     hidden = [other for other in found["others"] if other["variants"]]
-    if hidden and not any(row["role"] == "other protocol" for row in found["rows"]):
+    if hidden and not any(row["role"] == row_role.ELSEWHERE for row in found["rows"]):
         told += [
             f"Not shown, scored otherwise: {', '.join(one['variants'])}. What differs: {one['words']}."
             for one in hidden
         ]
         told.append("To show them all the same: --across-protocols")
     return told
-
-
-def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
-    """What the verdict finds of those that compete: no bound, no control."""
-    judged = [row for row in rows if not row["role"] and row["min_detectable_effect"]]
-    if not judged:
-        return []
-    smallest = [row["min_detectable_effect"] for row in judged]
-    sizes = dict.fromkeys(metric.change(one).removeprefix("+") for one in (min(smallest), max(smallest)))
-    family = judged[0]["family_size"] or 1
-    among = f" among {count(family, 'variant')}" if family > 1 else ""
-    return [
-        f"{count(max(row['n_paired'] for row in judged), 'persona')} find a true difference of "
-        f"{' to '.join(sizes)}{among} in four of five studies; smaller ones are easily missed."
-    ]
 
 
 def _noise(found: Record, metric: Metric) -> list[str]:

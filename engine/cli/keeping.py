@@ -1,7 +1,8 @@
-"""Commands of the Runs page for runs that are there: label, delete, restore, curves."""
+"""Commands of the Runs page for runs that are there: label, delete, restore, curves, export-runs."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from engine.cli.frame import Call, command, out, table
 from engine.core.errors import EngineError
 from engine.core.paths import write_atomically
 from engine.core.wording import count
+from engine.results.trackers.exporting import LOOK, TRACKERS, export
 from engine.runs import labels
 from engine.runs.records import find
 from engine.strategies import deleting
@@ -139,4 +141,30 @@ def curves(call: Call, *, run_ids: tuple[str, ...], output: Path | None) -> int:
     return 0
 
 
-COMMANDS = (label, delete, restore, curves)
+@command(
+    "export-runs",
+    examples=(
+        "export-runs --to mlflow my-runs",
+        "export-runs --to trackio my-runs unified-1a2b3c4d hybrid-5e6f7a8b",
+        "export-runs --to wandb my-runs",
+    ),
+)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("run_ids", nargs=-1)
+@click.option(
+    "--to", "tracker", required=True, type=click.Choice([*TRACKERS]), help="Whose files are written."
+)
+def export_runs(call: Call, *, folder: Path, run_ids: tuple[str, ...], tracker: str) -> int:
+    """Write runs into FOLDER as another tracker's files: all that have begun, or RUN_IDS.
+
+    Parameters, numbers over steps, final scores on validation, tags, and the run each stands on.
+    """
+    call.ws.read_config()
+    made = export(call.ws, tracker, folder, run_ids)
+    look = LOOK[tracker].format(folder=shlex.quote(str(folder)))
+    told = {"folder": str(folder), "runs": made, "tracker": tracker, "look": look}
+    call.answer(told, lambda: out().print(f"{count(made, 'run')} in {folder}. Look at them: {look}"))
+    return 0
+
+
+COMMANDS = (label, delete, restore, curves, export_runs)

@@ -20,6 +20,7 @@ _WEIGHTS = "*.safetensors"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
 _DECISIVE = (".json", ".safetensors", ".jinja", ".txt", ".model", ".spm")
 _PROSE = ("readme", "license", "notice", "requirements")
+_ADAPTER, _POINTER = "adapter_config.json", b"version https://git-lfs"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -43,7 +44,8 @@ def local_base(name: str) -> Path | None:
     if folder.is_absolute() or name.startswith((".", "~")) or name.partition("@")[0].count("/") != 1:
         raise EngineError(
             f"There is no base model at {name}.",
-            "Give a folder, a hub id (owner/name, owner/name@revision), 'embedded' or 'smollm2'.",
+            "Give a folder, a hub id (owner/name, owner/name@revision), 'embedded' or 'smollm2'. Where a"
+            " workspace's base was moved: python -m engine base use FOLDER",
         )
     return None
 
@@ -85,7 +87,14 @@ def deciding_files(folder: Path) -> list[Path]:
 
 
 def check_base(folder: Path) -> None:
-    """Raise EngineError when a model folder holds no safetensors or asks for code of its own."""
+    """Raise EngineError when a model folder holds no whole safetensors, packed ones, an adapter, or asks for
+    code of its own.
+    """
+    if (folder / _ADAPTER).exists():
+        raise EngineError(
+            f"{folder} holds an adapter ({_ADAPTER}), which would be loaded over what lies beside it.",
+            "Give the folder of the model alone; adapters come in by: python -m engine import-adapters DIR",
+        )
     if not (folder / "config.json").exists():
         raise EngineError(
             f"{folder} holds no config.json, so it is no model folder.",
@@ -99,19 +108,30 @@ def check_base(folder: Path) -> None:
                 "Convert them to safetensors: model.save_pretrained(DIR).",
             )
         raise EngineError(f"{folder} holds no weights (*.safetensors).", "Download the model's safetensors.")
+    for path in folder.glob(_WEIGHTS):
+        with path.open("rb") as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                raise EngineError(
+                    f"{path} is a pointer of Git LFS, not the weights themselves.", "Fetch them: git lfs pull"
+                )
+    config = read_record(folder / "config.json", dict[str, Any], hint="Download the model again.")
+    if packing := config.get("quantization_config"):
+        how = packing.get("quant_method", "some way") if isinstance(packing, dict) else "some way"
+        raise EngineError(
+            f"The weights in {folder} are packed ({how}): nothing is trained over them here.",
+            "Choose the model in full precision, or save it so: model.dequantize().save_pretrained(DIR).",
+        )
     if not has_tokenizer(folder):
         raise EngineError(
             f"{folder} holds no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...).",
             "Save it beside the model: tokenizer.save_pretrained(DIR).",
         )
     asking = code_named(folder)
-    if asking is not None:
-        kind = read_record(folder / "config.json", dict[str, Any]).get("model_type")
-        if not is_native(str(kind)):
-            raise EngineError(
-                f"{asking} asks to run code that came with the model; Persona Lab never does.",
-                "Choose a model whose architecture transformers itself knows.",
-            )
+    if asking is not None and not is_native(str(config.get("model_type"))):
+        raise EngineError(
+            f"{asking} asks to run code that came with the model; Persona Lab never does.",
+            "Choose a model whose architecture transformers itself knows.",
+        )
 
 
 def code_named(folder: Path) -> Path | None:

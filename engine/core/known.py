@@ -10,8 +10,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_record, user_folder, write_json
+from engine.core.paths import Workspace, read_if_whole, user_folder, write_json
 
 _MOST = 30
 _PLAIN = re.compile(r"[^a-z0-9]+")
@@ -19,10 +18,7 @@ _PLAIN = re.compile(r"[^a-z0-9]+")
 
 def known() -> list[Workspace]:
     """Return the workspaces that are still there, the last one opened first."""
-    try:
-        roots = read_record(_path(), list[str])
-    except (FileNotFoundError, EngineError):
-        return []
+    roots = read_if_whole(_path(), list[str]) or []
     return [Workspace(Path(root)) for root in dict.fromkeys(roots) if Path(root).is_dir()]
 
 

@@ -250,6 +250,16 @@ def read_record(path: Path, form: type[Record], *, hint: str = _DOCTOR) -> Recor
     return _record(path, form, read_text(path), hint)
 
 
+def read_if_whole(path: Path, form: type[Record]) -> Record | None:
+    """Return what a file of JSON says, as `read_record`; None where there is none or it cannot be read.
+
+    For what only saves work: it is made again.
+    """
+    with suppress(FileNotFoundError, EngineError):
+        return read_record(path, form)
+    return None
+
+
 def _record(path: Path, form: type[Record], text: str, hint: str) -> Record:
     try:
         return forms.record(form, text)

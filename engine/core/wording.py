@@ -70,9 +70,20 @@ def signed(value: float, digits: int) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     """Word an interval of differences: "+1.2 to +3.4"."""
-    if not (known(low) and known(high)):
+    if low is None or high is None or not (known(low) and known(high)):
         return NOTHING
-    return f"{signed_points(low)} to {signed_points(high)}"
+    return span(100 * low, 100 * high, 1)
+
+
+def span(low: float, high: float, digits: int) -> str:
+    """Word an interval with so many decimals: "+1.2 to +3.4". An end that is nearly 0 has up to two more, so
+    that its side of 0 is seen: "−3.0 to −0.02"."""
+    return f"{_end(low, digits)} to {_end(high, digits)}"
+
+
+def _end(value: float, digits: int) -> str:
+    told = (one for one in range(digits, digits + 3) if rounded(value, one) != rounded(0, one))
+    return signed(value, next(told, digits))
 
 
 def p_value(value: float | None) -> str:

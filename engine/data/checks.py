@@ -227,12 +227,18 @@ def _check_online(splits: Splits) -> _Check:
 
 
 def _check_balance(dataset: Dataset) -> _Check:
-    """No persona may hold more than twice the average (or a twentieth, where there are many)."""
-    counts = Counter(dialogue.persona_id for dialogue in dataset.dialogues)
-    largest, count = counts.most_common(1)[0]
-    limit = min(1.0, max(0.05, 2 / len(counts)))
-    share = count / len(dataset.dialogues)
-    detail = f"{largest} holds the most dialogues: {percent(share, 1)} (limit {percent(limit, 1)})"
+    """No persona may hold more than twice the average (or a twentieth, where there are many), be it in
+    dialogues or in examples: one endless dialogue weighs as many do.
+    """
+    held = {"dialogues": Counter(row.persona_id for row in dataset.dialogues), "examples": Counter[str]()}
+    for row in dataset.dialogues:
+        held["examples"][row.persona_id] += len(example_turns(row.messages))
+    limit = min(1.0, max(0.05, 2 / len(held["dialogues"])))
+    most = {unit: (counts.most_common(1)[0], counts.total()) for unit, counts in held.items()}
+    unit = max(most, key=lambda unit: (most[unit][0][1] / max(1, most[unit][1]), unit == "dialogues"))
+    (largest, count), total = most[unit]
+    share = count / max(1, total)
+    detail = f"{largest} holds the most {unit}: {percent(share, 1)} (limit {percent(limit, 1)})"
     return "balance", detail if share > limit else "", detail
 
 

@@ -44,6 +44,18 @@ def load_personas(ws: Workspace) -> tuple[Persona, ...]:
     return _load_personas(path, _stamp(path))
 
 
+def load_persona(ws: Workspace, persona_id: str) -> Persona | None:
+    """Return one persona without reading the others; None where nobody is called so. Raises as
+    load_dataset does."""
+    integrity.refuse_changed(ws, PERSONAS)
+    path = ws.dataset / PERSONAS
+    _stamp(path)
+    told = json.dumps(persona_id, ensure_ascii=False).encode()
+    lines = ((at, line) for at, line in enumerate(io.BytesIO(read_bytes(path)), 1) if told in line)
+    found = (one for at, line in lines for one in _records(path, Persona, line, first=at))
+    return next((one for one in found if one.persona_id == persona_id), None)
+
+
 def dialogues_of(ws: Workspace, persona_id: str) -> tuple[Dialogue, ...]:
     """Return a persona's dialogues in time, without reading others'; none of one nobody knows. Raises as
     load_dataset does."""

@@ -13,12 +13,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.core.scripts import apart
 from engine.core.types import Dialogue
 
 NEAR = 0.8
 _LENGTH = 3
-# Scripts without spaces between words are read letter by letter.
-_TOKEN = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]|\w+|[^\w\s]")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def _rarest(shingles: frozenset[str], found: Mapping[str, int]) -> list[str]:
 
 
 def _shingles(dialogue: Dialogue) -> frozenset[str]:
-    words = [word for message in dialogue.messages for word in (*_TOKEN.findall(message.text.lower()), "\n")]
+    words = [
+        word for message in dialogue.messages for word in (*_TOKEN.findall(apart(message.text.lower())), "\n")
+    ]
     last = max(1, len(words) - _LENGTH + 1)
     return frozenset(" ".join(words[place : place + _LENGTH]) for place in range(last))

@@ -18,7 +18,7 @@ from typing import Any, Final
 from engine.core.errors import EngineError, unknown_name
 from engine.data.layouts.layout import Sample
 from engine.data.turns import ASSISTANTS, ROLE_KEYS, SYSTEMS, TEXT_KEYS, TOOLS, USERS, role_of
-from engine.data.when import TIME_NAMES, read_time
+from engine.data.when import TIME_NAMES, WAYS, read_time
 
 PARTS: Final[dict[str, str]] = {
     "user": "who it is: one persona for each value",
@@ -27,19 +27,20 @@ PARTS: Final[dict[str, str]] = {
     "messages": "the list of turns",
     "role": "who speaks, of a turn",
     "text": "what is said, of a turn",
-    "turn": "where a turn stands in its dialogue, of a turn a row",
+    "turn": "where a turn stands in its dialogue, of a turn a row; with parent, its id",
+    "parent": "which turn it answers, of a turn a row",
     "input": "what was asked (several: a+b)",
     "output": "what was replied",
     "system": "the data's own instruction; none leaves those of the turns out",
     "character": "a text about the person",
     "meta": "what else to keep of a dialogue (several: a+b)",
     "split": "train, val or test",
-    "assistant": "the name of the speaker who replies (no column)",
-    "dates": "day-first or month-first (no column)",
+    "assistant": "the name of the speaker who replies (several: a+b; * for all but the user; no column)",
+    "dates": "day-first, month-first, or excel for its numbers (no column)",
     "encoding": "how the file is written, such as cp1252 (no column)",
     "task": "which task of a benchmark, such as lamp-4 (no column)",
 }
-COLUMNS: Final = tuple(name for name, what in PARTS.items() if "(no column)" not in what)
+COLUMNS: Final = tuple(name for name, what in PARTS.items() if "no column)" not in what)
 SEVERAL: Final = ("input", "meta")
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "user": (
@@ -72,6 +73,8 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "turn", "turn_id", "turn_idx", "turn_index", "turn_number", "message_index", "utterance_index",
         "position", "sequence",
     ),
+    "id": ("message_id", "turn_id", "post_id", "comment_id", "id"),
+    "parent": ("parent_id", "parent_message_id", "in_reply_to", "reply_to", "parent"),
     "time": TIME_NAMES,
 }  # fmt: skip
 _SPLITS: Final = {
@@ -97,6 +100,7 @@ class Mapping:
     role: str = ""
     text: str = ""
     turn: str = ""
+    parent: str = ""
     input: str = ""
     output: str = ""
     system: str = ""
@@ -189,8 +193,8 @@ def _checked(parts: Named[str, Any]) -> Mapping:
                 f"The part {name} of a mapping is no text.", "Name a column: --map user=customer_id"
             )
     found = Mapping(**{name: value.strip() for name, value in parts.items()})
-    if found.dates not in ("", "day-first", "month-first"):
-        raise unknown_name("way to write dates", found.dates, ("day-first", "month-first"))
+    if found.dates not in ("", *WAYS):
+        raise unknown_name("way to write dates", found.dates, WAYS)
     return found
 
 
@@ -299,7 +303,7 @@ def complete(given: Mapping, samples: Sequence[Sample]) -> Mapping:
     _refuse_unknown(given, rows, columns, ", ".join(sample.path.name for sample in samples))
     found = given
     for name in _guessed(given):
-        free = [one for one in columns if one not in _used(found)]
+        free = [one for one in columns if one not in columns_used(found)]
         if guess := _guess(name, found, rows, free):
             found = replace(found, **{name: guess})
     return found
@@ -308,11 +312,12 @@ def complete(given: Mapping, samples: Sequence[Sample]) -> Mapping:
 def _guessed(given: Mapping) -> tuple[str, ...]:
     """The parts to guess, in an order in which each knows what those before it took."""
     form = ("messages", "output", "input", "role", "text")
-    rest = ("user", "session", "time", "turn", "system", "character", "split")
+    rest = ("user", "parent", "turn", "session", "time", "system", "character", "split")
     return tuple(name for name in (*form, *rest) if not getattr(given, name))
 
 
-def _used(found: Mapping) -> set[str]:
+def columns_used(found: Mapping) -> set[str]:
+    """Return the columns, and keys of turns, that a mapping names."""
     return {one for name in COLUMNS for one in parts_of(found, name)}
 
 
@@ -364,13 +369,25 @@ def _guess(name: str, found: Mapping, rows: Sequence[Named[str, Any]], free: Seq
         dated = [one for one in called if any(read_time(value_at(row, one)) is not None for row in rows)]
         # In words that nobody reads as a date: then they are said to be none, not passed over.
         called = dated or [one for one in called if any(isinstance(value_at(row, one), str) for row in rows)]
-    if name == "turn":
+    if name in ("turn", "parent"):
         called = called if found.role and found.text else []
+    ids = _called("id", free)
+    if name == "parent":
+        called = [one for one in called if any(_names_all(own, one, rows) for own in ids)]
+    if name == "turn" and found.parent:
+        called = [own for own in ids if _names_all(own, found.parent, rows)]
     if name == "split":
         called = [one for one in called if any(named_split(value_at(row, one)) for row in rows)]
     if name == "user":
         called = [one for one in called if all(_is_name(value_at(row, one)) for row in rows)]
     return called[0] if called else ""
+
+
+def _names_all(column: str, parent: str, rows: Sequence[Named[str, Any]]) -> bool:
+    """Whether a column holds an id for every row, and those that a column of parents names are among them."""
+    ids = {str(value_at(row, column)) for row in rows}
+    told = {str(value) for row in rows if (value := value_at(row, parent)) is not None}
+    return len(ids) == len(rows) and not ids.isdisjoint(told)
 
 
 def _called(name: str, columns: Sequence[str]) -> list[str]:
@@ -389,17 +406,34 @@ def _last_name(column: str) -> str:
 
 
 def _messages_column(rows: Sequence[Named[str, Any]], free: Sequence[str]) -> str:
-    held = [one for one in free if any(_are_turns(value_at(row, one)) for row in rows)]
-    called = _called("messages", held)
-    return (called or held or [""])[0]
+    """Return the column of turns of several speakers; of one, where no other column holds turns: those of a
+    question and of its reply stand apart (TRL's prompt and completion).
+    """
+    held = {one: [turns for row in rows if (turns := _turns(value_at(row, one)))] for one in free}
+    among = [one for one, found in held.items() if any(_speakers(turns) > 1 for turns in found)]
+    alone = [one for one, found in held.items() if found and "." not in one]
+    there = among or (alone if len(alone) == 1 else [])
+    texts = [one for one in _called("messages", free) if any(_are_texts(value_at(row, one)) for row in rows)]
+    return (_called("messages", there) or there or texts or [""])[0]
 
 
-def _are_turns(value: Any) -> bool:
+def _are_texts(value: Any) -> bool:
+    """Whether a cell holds what two people say in turns, and no name (DailyDialog, UltraChat)."""
+    turns = turns_in(value)
+    return turns is not None and len(turns) > 1 and all(isinstance(turn, str) for turn in turns)
+
+
+def _turns(value: Any) -> list[dict[str, Any]]:
     turns = turns_in(value)
     if not turns or not all(isinstance(turn, dict) for turn in turns):
-        return False
+        return []
     keys = {key for turn in turns for key in turn}
-    return bool(keys & set(ROLE_KEYS)) and bool(keys & set(TEXT_KEYS))
+    return turns if keys & set(ROLE_KEYS) and keys & set(TEXT_KEYS) else []
+
+
+def _speakers(turns: Sequence[Named[str, Any]]) -> int:
+    named = {str(turn[key]) for turn in turns for key in ROLE_KEYS if turn.get(key) is not None}
+    return sum(role_of(one) not in ("system", "tool") for one in named)
 
 
 def _is_role(column: str, rows: Sequence[Named[str, Any]]) -> bool:

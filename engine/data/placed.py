@@ -35,6 +35,8 @@ def split_as_placed(dataset: Dataset, places: Mapping[str, str], *, seed: int) -
     """
     told = {row.dialogue_id: places.get(row.dialogue_id, "train") for row in dataset.dialogues}
     notes = []
+    if unplaced := sum(one not in places for one in told):
+        notes.append(f"{count(unplaced, 'dialogue')} without a split in the data: train.")
     if "test" not in told.values():
         told = {one: "test" if place == "val" else place for one, place in told.items()}
         notes.append("The data names no test split: its validation split is the test split.")

@@ -18,7 +18,7 @@ from engine.data.choices import Choices
 from engine.data.dataset import CARD, example_turns
 from engine.data.given_split import read_given_split
 from engine.data.layouts.layout import Sample
-from engine.data.mapping import Mapping, columns_of, read_mapping
+from engine.data.mapping import Mapping, columns_of, columns_used, read_mapping
 from engine.data.order import Order
 from engine.data.placed import split_as_placed
 from engine.data.sources import Source, read_source, samples_of
@@ -118,11 +118,19 @@ def _mapping(
         card = read_json(ws.dataset / CARD)
     except (OSError, EngineError):
         return said, (), columns, samples
-    if not card.get("mapping") or card.get("columns") != list(columns):
+    if not card.get("mapping"):
         return said, (), columns, samples
-    kept = replace(read_mapping(card["mapping"]), **said.as_json())
+    before = read_mapping(card["mapping"])
+    known = set(card.get("columns") or ())
+    lost = sorted(columns_used(before) & known - set(columns))
+    if lost or not known:
+        gone = f"Columns that the import before used are gone ({', '.join(lost)}): all are guessed anew."
+        return said, (gone,) if lost else (), columns, samples
+    kept = replace(before, **said.as_json())
     seen = samples if kept.encoding == said.encoding else None
-    return kept, ("Columns are understood as at the import before.",), columns, seen
+    new = sorted(set(columns) - known)
+    more = f" New and left out: {', '.join(new[:5])}{', ...' if len(new) > 5 else ''}." if new else ""
+    return kept, (f"Columns are understood as at the import before.{more}",), columns, seen
 
 
 def _wants_time(dataset: Dataset, choices: Choices) -> bool:
@@ -162,7 +170,7 @@ def _split(
         placed = split_as_placed(dataset, places, seed=choices.seed)
         if placed is not None and choices.split in ("auto", placed.splits.scheme):
             given, notes = placed.splits, placed.notes
-        elif len(set(places.values())) > 1:
+        elif set(places.values()) != {"train"}:
             notes = ("The split that stands in the data was not used.",)
     splits = (
         restrict(given, whole) if given else make_splits(dataset, scheme=choices.split, seed=choices.seed)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from engine.core.scripts import apart
 from engine.core.types import Dataset, Dialogue, Message
 from engine.domains.domain import Domain
 
@@ -27,7 +28,7 @@ def text_statistics(dialogues: Sequence[Dialogue]) -> dict[str, Any]:
     assistant message.
     """
     messages = [message for dialogue in dialogues for message in dialogue.messages]
-    words = [[word.lower() for word in WORD.findall(message.text)] for message in messages]
+    words = [[word.lower() for word in WORD.findall(apart(message.text))] for message in messages]
     replies = [message.text for message in messages if message.role == "assistant"]
     vocabulary = Counter(word for found in words for word in found)
     return {

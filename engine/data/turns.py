@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from unicodedata import category
 
 from engine.core.types import Message, Role
 from engine.core.wording import count
@@ -32,11 +33,20 @@ TOOLS: Final = (
     "environment",
 )
 
+_UNSAID = (
+    *("reasoning", "function_call", "function_call_output", "tool_call", "tool_result"),
+    *("web_search_call", "file_search_call", "computer_call", "code_interpreter_call", "item_reference"),
+)  # what OpenAI's newer logs hold beside messages
+
+_NO_SIGNS = ("Cc", "Cf", "Zl", "Zp", "Zs")
+
 RULES: Final[Mapping[str, str]] = {
     "tool": "{} of tools and functions left out",
     "empty": "{} without words left out",
     "parts": "{} that held parts other than text: the text was kept",
     "unchosen": "{} that another reply was chosen over left out",
+    "branches": "{} of other branches, or of other people, left out: one branch of a dialogue is followed",
+    "unnamed": "{} without a speaker's name: the user and the assistant take turns, the user first",
     "joined": "{} joined to the one before, by the same speaker",
     "system": "{} by the data's own system, kept: they follow the domain's instruction in the prompt",
     "nothing": "{} without a word left out",
@@ -80,6 +90,10 @@ class Turns:
             problems.append(f"{where}: empty")
             return ()
         found: list[Message] = []
+        if all(isinstance(turn, str) for turn in value):
+            self.counts["unnamed"] += len(value)
+            said = (self.said("assistant" if place % 2 else "user", text) for place, text in enumerate(value))
+            return self.tidied([message for messages in said for message in messages])
         for place, turn in enumerate(value):
             message = self._turn(turn, f"{where}[{place}]", self.odd)
             if message is not None:
@@ -104,7 +118,7 @@ class Turns:
 
     def said(self, role: Role, text: str) -> list[Message]:
         """Return one message, none (counted) where there are no words."""
-        if text.strip():
+        if _has_words(text):
             return [Message(role, text.strip())]
         self.counts["empty"] += 1
         return []
@@ -112,6 +126,9 @@ class Turns:
     def _turn(self, turn: Any, where: str, problems: list[str]) -> Message | None:
         if not isinstance(turn, dict):
             problems.append(f"{where}: must be an object, is {kind_of(turn)}")
+            return None
+        if turn.get("role") is None and turn.get("type") in _UNSAID:
+            self.counts["tool"] += 1
             return None
         role = self._role(turn, where, problems)
         if role is None:
@@ -122,7 +139,7 @@ class Turns:
         text = self._text(turn, where, problems)
         if text is None:
             return None
-        if not text.strip():
+        if not _has_words(text):
             self.counts["tool" if turn.get("tool_calls") or turn.get("function_call") else "empty"] += 1
             return None
         if role == "system":
@@ -172,11 +189,16 @@ def role_of(value: str, assistant: str = "") -> Role | str | None:
     """Return the role that a speaker's name stands for ("tool" for one that is left out), None for none."""
     name = value.strip().lower()
     if assistant:
-        if name == assistant.strip().lower():
+        if name in (assistant.strip().lower(), *(one.strip().lower() for one in assistant.split("+"))):
             return "assistant"
         return "system" if name in SYSTEMS else "tool" if name in TOOLS else "user"
     known = {"user": USERS, "assistant": ASSISTANTS, "system": SYSTEMS, "tool": TOOLS}
     return next((role for role, names in known.items() if name in names), None)
+
+
+def _has_words(text: str) -> bool:
+    """Whether there is anything to read: spaces, marks of order and widthless ones are nothing."""
+    return any(category(sign) not in _NO_SIGNS for sign in text)
 
 
 def _text_of(part: Any) -> str | None:

@@ -21,12 +21,26 @@ TIME_NAMES: Final = (
     "reviewtime", "ts", "created_date", "createdat",
 )  # fmt: skip
 DATED: Final = "dated"
+WAYS: Final = ("day-first", "month-first", "excel")
+"""How dates may be said to be written, where they do not tell it themselves."""
 _LONGEST = 60
 _EPOCH_SECONDS = (10**8, 5 * 10**9)  # 1973 to 2128
 _NUMBERED_DAY = re.compile(r"^\s*(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})\b")
 _YEAR = re.compile(r"(?<!\d)(1[89]|20|21)\d\d(?!\d)")
 _MONTH = re.compile(r"\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
 _DAY = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])")
+_SHORT = re.compile(r"\d{1,2}-[a-z]{3,9}-\d{2}\b", re.IGNORECASE)  # 01-Mar-24, as Excel writes it
+_EASTERN = re.compile(r"^(\d{4})[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일]")
+_ZONE_NAMED_TOO = re.compile(r"(?<=[\dZ])\[[\w/+-]+\]$")  # 2024-03-01T10:00+01:00[Europe/Paris]
+_ABROAD: Final = (  # how months begin in German, French, Spanish, Italian, Portuguese, Dutch and Danish
+    "jan|jän|ene|gen", "f[eéè][bv]", "m[aä]r|mrt|maa", "apr|avr|abr", "ma[ijyg]|mei", "juin|jun|giu",
+    "jui?l|lug", "aug|aoû|ago|aou", "se[pt]", "o[ck]t|ott|out", "nov", "d[eéi][cz]",
+)  # fmt: skip
+_DAY_MONTH_YEAR = re.compile(
+    r"\b(\d{1,2})(?:\.|er|º)? (?:de )?([^\W\d_]{3,10})\.? (?:de |del )?((?:19|20)\d\d)"
+    r"(?:\D{1,5}(\d{1,2})[:h](\d\d)(?: uhr)?)?$"
+)
+_EXCEL_EPOCH_DAYS, _EXCEL_DAYS = 25_569, (1, 80_000)  # 1970 counted from 1900, and up to 2119
 _ZONES: Final = {  # RFC 2822's, and Central Europe's
     "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
     "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "JST": 9,
@@ -38,17 +52,19 @@ _PIECES = re.compile(r"\d+|\D+")
 class Days:
     """How the days of a column are written: "3/4/2024" is the 3rd of April with `day_first`.
 
-    `sure` says whether a day above 12 told, or the user did.
+    `sure` says whether a day above 12 told, or the user did. `counted`: numbers are days as Excel counts
+    them, which only the user can say.
     """
 
     day_first: bool = False
     sure: bool = True
+    counted: bool = False
 
 
 def days_of(values: Iterable[Any], named: str = "") -> Days:
-    """Return how the numbered days among `values` are written; `named` is "day-first" or "month-first"."""
+    """Return how the numbered days among `values` are written; `named` is one of WAYS."""
     if named:
-        return Days(named == "day-first")
+        return Days(named == "day-first", counted=named == "excel")
     found = [match for value in values if isinstance(value, str) and (match := _NUMBERED_DAY.match(value))]
     slashed = [match for match in found if match[2] != "."]  # with dots the day is always first
     if any(int(match[1]) > 12 for match in slashed):
@@ -56,12 +72,14 @@ def days_of(values: Iterable[Any], named: str = "") -> Days:
     return Days(sure=not slashed or any(int(match[3]) > 12 for match in slashed))
 
 
-def read_time(value: Any, days: Days = Days()) -> float | None:
+def read_time(value: Any, days: Days | None = None) -> float | None:
     """Return the seconds since 1970 that `value` means, None where it is no date. A date without a zone is
-    UTC.
+    UTC. Of a column whose `days` are known, 13/4 and 4/13 cannot both be dates.
     """
     if isinstance(value, bool) or value is None:
         return None
+    if days is not None and days.counted and (counted := _counted(value)) is not None:
+        return counted
     if isinstance(value, int | float):
         return _iso(str(value)) if isinstance(value, int) and _DAY.fullmatch(str(value)) else _epoch(value)
     if isinstance(value, dict):  # MongoDB's exports: {"$date": {"$numberLong": ...}}
@@ -69,9 +87,21 @@ def read_time(value: Any, days: Days = Days()) -> float | None:
     text = value.strip() if isinstance(value, str) else ""
     if not text or len(text) > _LONGEST:
         return None
+    text = _ZONE_NAMED_TOO.sub("", _EASTERN.sub(r"\1-\2-\3 ", text)).strip()
     if re.fullmatch(r"\d{9,19}(\.\d+)?|\d\.\d+[eE]\+\d{1,2}", text):
         return _epoch(float(text))
-    return _iso(text) if not _NUMBERED_DAY.match(text) and _iso(text) is not None else _written(text, days)
+    if not _NUMBERED_DAY.match(text) and (found := _iso(text)) is not None:
+        return found
+    return found if (found := _written(text, days)) is not None else _abroad(text)
+
+
+def _counted(value: Any) -> float | None:
+    """The moment that Excel counts to in days since 1900."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) else 0.0
+    except (ValueError, OverflowError):
+        return None
+    return (number - _EXCEL_EPOCH_DAYS) * 86_400 if _EXCEL_DAYS[0] <= number <= _EXCEL_DAYS[1] else None
 
 
 def _epoch(number: float) -> float | None:
@@ -90,15 +120,18 @@ def _iso(text: str) -> float | None:
         return None
 
 
-def _written(text: str, days: Days) -> float | None:
+def _written(text: str, days: Days | None) -> float | None:
     from dateutil import parser  # only here: it takes a while to load
 
     numbered = _NUMBERED_DAY.match(text)
-    if not numbered and not (_YEAR.search(text) and re.search(r"\d.*\d", text)):
+    dated = _SHORT.match(text) or (_YEAR.search(text) and re.search(r"\d.*\d", text))
+    if not numbered and not dated:
         return None
     if not numbered and not _MONTH.search(text) and not re.search(r"\d{4}[/.-]\d", text):
         return None
-    day_first = days.day_first or bool(numbered and numbered[2] == ".")
+    day_first = (days is not None and days.day_first) or bool(numbered and numbered[2] == ".")
+    if days is not None and numbered and int(numbered[3] if day_first else numbered[1]) > 12:
+        return None  # not as the others of its column: never turned round for it alone
     try:
         return _seconds(
             parser.parse(
@@ -106,6 +139,19 @@ def _written(text: str, days: Days) -> float | None:
             )
         )
     except (ValueError, OverflowError, TypeError, ArithmeticError, AttributeError):
+        return None
+
+
+def _abroad(text: str) -> float | None:
+    """The moment of "1. März 2024, 10:05 Uhr" and its like."""
+    found = _DAY_MONTH_YEAR.search(text.lower())
+    if not found:
+        return None
+    day, word, year, hour, minute = found.groups()
+    month = next((place for place, begins in enumerate(_ABROAD, 1) if re.match(begins, word)), 0)
+    try:
+        return _seconds(datetime(int(year), month, int(day), int(hour or 0), int(minute or 0)))
+    except ValueError:
         return None
 
 

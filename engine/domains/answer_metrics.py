@@ -2,12 +2,14 @@
 their error.
 
 ROUGE is Google's rouge-score without stemming, BLEU and chrF are sacrebleu's, METEOR is nltk's without
-WordNet (its synonyms would have to be downloaded): a word is matched as it stands or by its stem. Labels and
+WordNet (its synonyms would have to be downloaded): a word is matched as it stands or by its stem. Scripts
+without spaces between words are read letter by letter, and by ROUGE not at all. Labels and
 ratings are read as LaMP's evaluator reads them. Loads a library when the first reply is scored.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from functools import cache, lru_cache, partial
@@ -16,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.scripts import apart, words_of
 from engine.domains.metric import Metric
 from engine.domains.numbers import whole_number
 
@@ -37,8 +40,12 @@ def _rouge() -> Any:
 
 @lru_cache(maxsize=65_536)
 def _rouges(reply: str, reference: str) -> Mapping[str, float] | None:
-    """F1 of both kinds; None where the reference has no token: rouge-score knows Latin letters and digits."""
-    if not re.search(r"[a-z0-9]", reference.lower()):
+    """F1 of both kinds; None where most words of the reference are none to rouge-score, which knows Latin
+    letters and digits: of "iPhone" in a Chinese sentence nothing follows for the rest.
+    """
+    words = [word for word in words_of(reference.lower()) if re.search(r"\w", word)]
+    read = sum(re.search(r"[a-z0-9]", word) is not None for word in words)
+    if not read or 2 * read < len(words):
         return None
     return {kind: score.fmeasure for kind, score in _rouge().score(reference, reply).items()}
 
@@ -64,7 +71,7 @@ def _meteor(reply: str, reference: str) -> float | None:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+|[^\w\s]", text.lower())
+    return re.findall(r"\w+|[^\w\s]", apart(text.lower()))
 
 
 @cache
@@ -80,7 +87,7 @@ def _chrf(reply: str, reference: str) -> float | None:
 
 def _bleu_counts(reply: str, reference: str) -> dict[str, float]:
     """What BLEU adds up: lengths of both, and matched and possible n-grams of each order."""
-    found = _sacre()[0].sentence_score(reply, [reference])
+    found = _sacre()[0].sentence_score(apart(reply), [apart(reference)])
     matched = {f"matched {n}": float(found.counts[n - 1]) for n in _ORDERS}
     possible = {f"possible {n}": float(found.totals[n - 1]) for n in _ORDERS}
     return {"reply": float(found.sys_len), "reference": float(found.ref_len), **matched, **possible}
@@ -140,10 +147,21 @@ def _macro_f1(sums: Sums) -> NDArray[np.float64]:
 
 def error_of(reply: str, reference: str) -> float | None:
     """Return how far a rating is off; one that cannot be read is as far as the farther end of the scale."""
-    held, said = whole_number(reference), whole_number(reply)
+    held, said = _rating_of(reference), _rating_of(reply)
     if held is None:
         return None
     return abs(held - said) if said is not None else max(held - LOWEST, HIGHEST - held)
+
+
+def _rating_of(text: str) -> float | None:
+    """The number that a text is: as people write one (4,5), else as LaMP's evaluator takes it (+4, ５)."""
+    found = whole_number(text)
+    if found is None:
+        try:
+            found = float(text)
+        except ValueError:
+            return None
+    return found if math.isfinite(found) else None
 
 
 def _squared(reply: str, reference: str) -> dict[str, float]:
@@ -160,8 +178,8 @@ METRICS = (
     Metric(
         name="rouge_l",
         label="ROUGE-L",
-        help="F1 of the longest common subsequence of words (rouge-score, no stemming).",
-        version="1",
+        help="F1 of the longest common subsequence of words (rouge-score, no stemming); Latin letters only.",
+        version="2",
         domains=("tasks",),
         short="ROUGE-L",
         of_texts=partial(_rouge_of, "rougeL"),
@@ -169,8 +187,8 @@ METRICS = (
     Metric(
         name="rouge_1",
         label="ROUGE-1",
-        help="F1 of the words that reply and reference share (rouge-score, no stemming).",
-        version="1",
+        help="F1 of the words that reply and reference share (rouge-score, no stemming); Latin letters only.",
+        version="2",
         domains=("tasks",),
         short="ROUGE-1",
         of_texts=partial(_rouge_of, "rouge1"),
@@ -179,7 +197,7 @@ METRICS = (
         name="meteor",
         label="METEOR",
         help="Words matched as they stand or by stem, in order (nltk, without WordNet's synonyms).",
-        version="1",
+        version="2",
         domains=("tasks",),
         of_texts=_meteor,
     ),
@@ -187,7 +205,7 @@ METRICS = (
         name="bleu",
         label="BLEU",
         help="BLEU of all replies together (sacrebleu, 13a); intervals draw personas.",
-        version="1",
+        version="2",
         domains=("tasks",),
         counts=_bleu_counts,
         total=_bleu,
@@ -223,7 +241,7 @@ METRICS = (
         name="rating_mae",
         label="MAE",
         help="Mean absolute error of the rating; one that cannot be read counts as the farther of 1 and 5.",
-        version="1",
+        version="2",
         unit="number",
         higher_is_better=False,
         domains=("tasks-ratings",),
@@ -234,7 +252,7 @@ METRICS = (
         name="rating_rmse",
         label="RMSE",
         help="Root of the mean squared error of the rating, over all replies; intervals draw personas.",
-        version="1",
+        version="2",
         unit="number",
         higher_is_better=False,
         domains=("tasks-ratings",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.scripts import words_of
 from engine.domains.metric import Metric
 
 
@@ -15,8 +16,8 @@ def _cosines(replies: NDArray[np.float32], references: NDArray[np.float32]) -> N
 
 def _length_ratio(reply: str, reference: str) -> float | None:
     """Words of the reply over words of the reference; None for an empty reference."""
-    words = len(reference.split())
-    return len(reply.split()) / words if words else None
+    words = len(words_of(reference))
+    return len(words_of(reply)) / words if words else None
 
 
 METRICS = (
@@ -31,8 +32,8 @@ METRICS = (
     Metric(
         name="length_ratio",
         label="Length ratio",
-        help="Words of the reply over the reference's.",
-        version="1",
+        help="Words of the reply over the reference's; letters, where a script puts no spaces between words.",
+        version="2",
         unit="ratio",
         higher_is_better=None,
         short="length",

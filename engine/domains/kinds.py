@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from engine.core.scripts import words_of
 from engine.domains.acts import findings
 
 if TYPE_CHECKING:
@@ -48,5 +49,5 @@ def _of_acts(domain: Domain, reply: str, right: str) -> str:
 
 
 def _of_length(reply: str, right: str) -> str:
-    longer = len(reply.split()) / max(1, len(right.split()))
+    longer = len(words_of(reply)) / max(1, len(words_of(right)))
     return "short" if longer < _SHORT else "long" if longer > _LONG else "wording"

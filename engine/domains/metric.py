@@ -102,9 +102,9 @@ class Metric:
 
     def spread(self, low: float | None, high: float | None) -> str:
         """Word an interval of differences; a dash where there is none."""
-        if not (wording.known(low) and wording.known(high)):
+        if low is None or high is None or not (wording.known(low) and wording.known(high)):
             return wording.NOTHING
-        return f"{self.change(low)} to {self.change(high)}"
+        return wording.span(self.factor * low, self.factor * high, 1 if self.in_points else 2)
 
     def worth(self, value: float) -> float:
         """Return a value as a weight that is more where it is better: an error e as 1 / (1 + e)."""

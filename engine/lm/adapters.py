@@ -24,7 +24,7 @@ from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
 from engine.core.paths import read_json, whole
 from engine.lm.effects import Activations, Library, Prefix, Weights
-from engine.lm.layers import no_such_layer
+from engine.lm.layers import no_such_layer, takes_update
 from engine.lm.shape import LoraShape
 from engine.lm.tensor_file import load_tensors, packed
 
@@ -33,7 +33,7 @@ Factors = tuple[Tensor, Tensor]
 
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
-_PLAIN_STARTS = (True, False, None, "gaussian", "eva")
+_PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 """Beginnings that leave the base as it is; PiSSA, OLoRA, CorDA, LoftQ and the like put a part of it aside."""
 _MORE = (
     *("use_dora", "alpha_pattern", "rank_pattern", "lora_bias", "modules_to_save", "trainable_token_indices"),
@@ -64,12 +64,14 @@ def sizes(module: nn.Module) -> tuple[int, int]:
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Return every linear layer of the model by its path, but the output head."""
-    head = model.get_output_embeddings()
+    """Return every linear layer of the model that takes an update by its path, but the output head."""
+    head, kind = model.get_output_embeddings(), str(model.config.model_type)
     return {
         path: module
         for path, module in model.named_modules()
-        if isinstance(module, (nn.Linear, Conv1D)) and module is not head
+        if isinstance(module, (nn.Linear, Conv1D))
+        and module is not head
+        and takes_update(kind, path.rsplit(".", 1)[-1])
     }
 
 

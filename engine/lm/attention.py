@@ -69,28 +69,19 @@ def prefer_causal_blocks(model: PreTrainedModel) -> None:
 
 
 def _attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **more: Any,
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **told: Any
 ) -> tuple[Tensor, None]:
     """Transformers' interface: query, key, value [B, H, T, D] to [B, T, H, D]."""
     rows, heads, length, size = query.shape
-    usual = attention_mask is None and not dropout and not more.get("softcap")
+    usual = mask is None and not told.get("dropout") and not told.get("softcap")
     if not usual or key.shape[2] != length or length > _LONGEST or not torch.is_grad_enabled():
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **more
-        )
-    groups = heads // key.shape[1]
+        return sdpa_attention_forward(module, query, key, value, mask, **told)
+    groups, scale = heads // key.shape[1], told.get("scaling")
     flat = [
         one.reshape(rows * heads, length, -1)
         for one in (query, repeat_kv(key, groups), repeat_kv(value, groups))
     ]
-    out: Tensor = CausalBlocks.apply(*flat, size**-0.5 if scaling is None else scaling)
+    out: Tensor = CausalBlocks.apply(*flat, size**-0.5 if scale is None else scale)
     return out.view(rows, heads, length, -1).transpose(1, 2).contiguous(), None
 
 

@@ -146,25 +146,26 @@ def bytes_of_changes(model: PreTrainedModel, changes: Sequence[Change | None]) -
 class Rows:
     """Changes on the rows of one batch, applied while `on` is entered.
 
-    `names` [B] says for each row which of `changes` is its own; None among them changes nothing.
+    `changes` [B] are the rows' own; None changes nothing.
     """
 
     def __init__(
         self,
         model: PreTrainedModel,
-        changes: Sequence[Change | None] | Tables,
-        names: Sequence[int],
+        changes: Sequence[Change | None],
         *,
+        tables: Tables | None = None,
         kernel: Literal["stacked", "masked"] = "stacked",
         held: Held | None = None,
     ) -> None:
-        """`held` keeps what the rows bring in one place, so that a captured step finds it there."""
-        tables = changes if isinstance(changes, Tables) else Tables(model, changes, kernel=kernel)
+        """`tables` hold the changes, and maybe those of other batches, by default these alone. `held` keeps
+        what the rows bring in one place, so that a captured step finds it there."""
+        tables = tables or Tables(model, list(dict.fromkeys(changes)), kernel=kernel)
         if held is not None and tables.kernel == "masked":
             raise ValueError("Masked rows have no place of their own, which captured steps need.")
         self._model, self._kernel, self._held = model, tables.kernel, held
         self._shared = held is not None and tables.count == 1
-        self._names = torch.tensor(list(names), device=model.device)
+        self._names = torch.tensor([tables.number[change] for change in changes], device=model.device)
         self._tables, self._offsets, self._serial = tables.factors, tables.offsets, tables.serial
         self._gates = tables.gates
         self._with_factors = ways(model).with_factors if held is not None and not self._shared else None

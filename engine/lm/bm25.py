@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import spmatrix
 from sklearn.feature_extraction.text import CountVectorizer
 
+from engine.core.scripts import apart
+
 _K1, _B = 1.5, 0.75
 _WORD: Final = r"(?u)\w+"
 
@@ -24,7 +26,7 @@ class Bm25:
     def __init__(self, texts: Sequence[str]) -> None:
         self._words = CountVectorizer(token_pattern=_WORD)
         is_worded = any(re.search(_WORD, one) for one in texts)
-        self._counts = self._words.fit_transform(texts) if is_worded else None
+        self._counts = self._words.fit_transform(map(apart, texts)) if is_worded else None
         self._lengths = np.zeros(len(texts)) if self._counts is None else _sums(self._counts)
 
     def scores(self, request: str, first: int = 0, end: int | None = None) -> NDArray[np.float64]:
@@ -33,7 +35,7 @@ class Bm25:
         lengths = self._lengths[first:end]
         if self._counts is None or not lengths.any():
             return np.zeros(len(lengths))
-        asked = self._words.transform([request])
+        asked = self._words.transform([apart(request)])
         held = self._counts[first:end][:, asked.indices].toarray()
         having = (held > 0).sum(axis=0)
         idf = np.log1p((len(held) - having + 0.5) / (having + 0.5))

@@ -76,16 +76,20 @@ def closing_of(tokenizer: PreTrainedTokenizerBase) -> str:
 
 @lru_cache(maxsize=16)
 def _closing(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
-    chat = [{"role": "user", "content": "Is it done?"}, {"role": "assistant", "content": _MARK}]
+    asks = {"role": "user", "content": "Is it done?"}
+    chat = [asks, {"role": "assistant", "content": _MARK}]
     try:
-        text = str(tokenizer.apply_chat_template(chat, tokenize=False, chat_template=template))
+        text, more = (
+            str(tokenizer.apply_chat_template(one, tokenize=False, chat_template=template))
+            for one in (chat, [*chat, asks])
+        )
     except TemplateError:
         return ""
     _, found, closing = text.rpartition(_MARK)
     closing = closing.strip()
-    # The end of text behind another end closes the chat, not the turn.
-    own = closing.removesuffix(str(tokenizer.eos_token)).strip()
-    return (own or closing) if found else ""
+    # The end of text behind another end closes the chat, not the turn; so does what no earlier turn has.
+    own = closing.removesuffix(str(tokenizer.eos_token)).strip() or closing
+    return own if found and more.rpartition(_MARK)[2].lstrip().startswith(own) else ""
 
 
 def _token_of(tokenizer: PreTrainedTokenizerBase, closing: str) -> int | None:

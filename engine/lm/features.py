@@ -17,6 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from engine.core.errors import EngineError
 from engine.core.paths import write_atomically
+from engine.core.scripts import apart
 from engine.core.types import Dataset, Splits
 from engine.data.dataset import examples
 from engine.domains.domain import Domain
@@ -96,7 +97,7 @@ def words(interactions: Mapping[str, Sequence[tuple[str, str]]]) -> Matrix:
     texts = ["\n".join(reply for _, reply in pairs) for pairs in interactions.values() if pairs]
     if not texts:
         return np.zeros((0, 0))
-    table = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD).fit_transform(texts)
+    table = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD).fit_transform(map(apart, texts))
     spread = np.asarray((table > 0).sum(axis=0)).ravel()
     kept = (spread >= _LEAST_SHARE * len(texts)) & (spread <= (1 - _LEAST_SHARE) * len(texts))
     weights: Matrix = table[:, kept].toarray()

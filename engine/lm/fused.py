@@ -88,6 +88,10 @@ def _agree(module: Any, short: Callable[[Tensor], Tensor]) -> bool:
     weight = next(module.parameters())
     random = torch.Generator().manual_seed(0)
     probed = torch.randn(1, _PROBED_ROWS, weight.shape[-1], generator=random).to(weight.device, weight.dtype)
-    tolerance = _TOLERANCE if weight.dtype == torch.float32 else _ROUGH_TOLERANCE
-    own, ours = module(probed).float(), short(probed).float()
-    return bool((own - ours).abs().max() <= tolerance * own.abs().max())
+    return agree(module(probed), short(probed))
+
+
+def agree(own: Tensor, ours: Tensor) -> bool:
+    """Say whether two results are the same up to the rounding of their numbers."""
+    tolerance = _TOLERANCE if own.dtype == torch.float32 else _ROUGH_TOLERANCE
+    return bool((own - ours).float().abs().max() <= tolerance * own.float().abs().max())

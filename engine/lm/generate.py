@@ -223,11 +223,12 @@ def _decode_at_once(
     said = partial(decoding, model, prompts, prefixes=prefixes, steps=steps)
     if kernel == "written":
         return said(share_prefix=True)
-    if held is not None and steps is not None:
-        tables = held.tables(changes)
-    else:
-        tables = Tables(model, list(dict.fromkeys(changes)), kernel=kernel)
-    names = [tables.number[change] for change in changes]
-    rows = Rows(model, tables, names, held=steps.held if steps is not None else None)
+    rows = Rows(
+        model,
+        changes,
+        tables=held.tables(changes) if held is not None and steps is not None else None,
+        kernel=kernel,
+        held=steps.held if steps is not None else None,
+    )
     with rows.on():
         return said(share_prefix=False, on_rows=rows.choose, key=rows.key)

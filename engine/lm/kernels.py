@@ -10,15 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal, NotRequired
 
 import torch
 from typing_extensions import TypedDict
 
-from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import Workspace, read_record, user_folder, write_json
+from engine.core.paths import Workspace, read_if_whole, user_folder, write_json
 from engine.lm.adapters import fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
@@ -93,7 +91,7 @@ def kernels_for(ws: Workspace, base: Base) -> Kernels:
         return STATIC
     frozen = ws.data / "kernels.json"
     with locked(ws.data / ".kernels.lock", what="The choice of kernels"):
-        rules = _frozen(frozen)
+        rules = read_if_whole(frozen, dict[str, _Rule]) or {}  # of a torn file this machine has a copy
         key = _key(base)
         if key not in rules:
             rules[key] = _of_this_machine(base, key)
@@ -109,22 +107,13 @@ class _Rule(TypedDict):
     costs: NotRequired[dict[str, float]]
 
 
-def _frozen(path: Path) -> dict[str, _Rule]:
-    """Return the rules kept in the workspace; a torn file is none: the machine's own copy gives the same."""
-    try:
-        return read_record(path, dict[str, _Rule])
-    except (FileNotFoundError, EngineError):
-        return {}
-
-
 def _of_this_machine(base: Base, key: str) -> _Rule:
     path = user_folder("cache") / f"kernels-{key.replace('/', '_')}.json"
-    try:
-        return read_record(path, _Rule)
-    except (FileNotFoundError, EngineError):
-        costs = measure(base)
-        best = costs.rule()
-        rule = _Rule(written_from=best.written_from, mixed=best.mixed, costs=asdict(costs))
+    if (kept := read_if_whole(path, _Rule)) is not None:
+        return kept
+    costs = measure(base)
+    best = costs.rule()
+    rule = _Rule(written_from=best.written_from, mixed=best.mixed, costs=asdict(costs))
     with suppress(OSError):  # a home that cannot be written costs the next workspace a few seconds
         write_json(path, rule)
     return rule
@@ -173,8 +162,8 @@ def measure(base: Base) -> Costs:
         return Costs(
             few_rows=_seconds(answer(_FEW)),
             many_rows=_seconds(answer(many)),
-            stacked=_seconds(answer(many, Rows(base.model, changes, range(many), kernel="stacked"))),
-            masked=_seconds(answer(many, Rows(base.model, changes, range(many), kernel="masked"))),
+            stacked=_seconds(answer(many, Rows(base.model, changes, kernel="stacked"))),
+            masked=_seconds(answer(many, Rows(base.model, changes, kernel="masked"))),
             write=_seconds(write),
             rows=many,
         )

@@ -41,8 +41,21 @@ USUAL: dict[str, tuple[str, ...]] = {
     "stablelm": ("q_proj", "v_proj"),
 }
 """As PEFT has them (TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING); a test holds them together."""
-_KNOWN_SETS = (("q_proj", "v_proj"), ("query_key_value",), ("qkv_proj",), ("c_attn",), ("Wqkv",))
+_KNOWN_SETS = (
+    ("q_proj", "v_proj"),
+    ("query_key_value",),
+    ("qkv_proj",),
+    ("c_attn",),
+    ("Wqkv",),
+    ("q_b_proj", "kv_b_proj"),  # DeepSeek's attention, with and without a small matrix before the queries
+    ("q_proj", "kv_b_proj"),
+    ("in_proj",),  # Mamba
+)
 """What an architecture that PEFT names no layers for is tried with: the first set that it has."""
+_PASSED_BY = dict.fromkeys(("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"), "out_proj")
+"""Architecture -> the layer whose matrix its kernels read without calling the layer, so that no update
+reaches it. PEFT refuses it, too (_check_lora_target_modules_mamba)."""
+_ROUTERS = ("gate", "router")  # of experts: a matrix, or a layer that says more than its product
 _NO_LAYER = ("embed", "wte", "wpe", "lm_head", "norm", "ln_")
 
 
@@ -95,7 +108,14 @@ def layer_names(folder: Path) -> list[str] | None:
     They are the matrices in the safetensors that are no embedding, head or norm. Experts of a mixture are
     left out: they are held as one block.
     """
-    return _named(tuple((path, stamp(path)) for path in sorted(folder.glob("*.safetensors"))))
+    names = _named(tuple((path, stamp(path)) for path in sorted(folder.glob("*.safetensors"))))
+    kind = str(read_json(folder / "config.json").get("model_type", "")) if names else ""
+    return [name for name in names if takes_update(kind, name)] if names else None
+
+
+def takes_update(architecture: str, name: str) -> bool:
+    """Say whether an update of a linear layer of that name is part of what the architecture computes."""
+    return _PASSED_BY.get(architecture) != name and name not in _ROUTERS
 
 
 @functools.lru_cache(maxsize=8)

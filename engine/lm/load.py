@@ -23,6 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 from engine.core.base_folder import check_base, local_base
 from engine.core.errors import EngineError, first_line
 from engine.core.paths import read_json
+from engine.core.wording import count
 from engine.lm.hub import hub_folder
 from engine.lm.template import template_of
 from engine.lm.vocabulary import check_ids, padding_id
@@ -76,16 +77,15 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
             "Install that, or choose the model in full precision: packed weights are not trained over.",
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise EngineError(
-            f"The base model in {folder} cannot be loaded: {first_line(error)}",
-            "It must be a causal language model in transformers' format.",
-        ) from error
+        raise _unloadable(folder, error) from error
     model, found = loaded
     if found["missing_keys"]:
+        saved = ", ".join(model.config.architectures or ())
         raise EngineError(
-            f"The weights in {folder} are incomplete: {len(found['missing_keys'])} tensors are missing, "
-            f"{min(found['missing_keys'])} among them.",
-            "Download the model again; what is missing would be random numbers.",
+            f"The weights in {folder} are incomplete: {count(len(found['missing_keys']), 'tensor')} missing, "
+            f"{min(found['missing_keys'])} among them{f'; they are of a {saved}' if saved else ''}.",
+            "Download the model again, or one that answers (...ForCausalLM): what is missing would be random"
+            " numbers.",
         )
     _take_end(tokenizer, model)
     if tokenizer.eos_token_id is None:
@@ -98,6 +98,16 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     tokenizer.padding_side = "left"
     model.requires_grad_(False).eval()
     return Base(model.to("cuda") if on_gpu else model, tokenizer, name)
+
+
+def _unloadable(folder: Path, error: Exception) -> EngineError:
+    """What keeps a model from being loaded, and what to do about it."""
+    what, hint = first_line(error), "It must be a causal language model in transformers' format."
+    if isinstance(error, SafetensorError | FileNotFoundError):
+        hint = "Download the model again: a file of its weights is missing or damaged."
+    elif "ignore_mismatched_sizes" in what:
+        what, hint = "its weights have other shapes than its config.json says", "Download the model again."
+    return EngineError(f"The base model in {folder} cannot be loaded: {what}", hint)
 
 
 def _take_end(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:

@@ -235,10 +235,8 @@ def _decode(
     lockstep = Lockstep(requests, model.device)
     rows = lockstep.rows
     owner = [place for place, request in enumerate(requests) for _ in request]
-    distinct = list(dict.fromkeys(row.change for row in rows))
-    names = [distinct.index(row.change) for row in rows]
     held = steps.held if steps is not None else None
-    adapters = Rows(model, distinct, names, kernel=kernels.mixed, held=held)
+    adapters = Rows(model, [row.change for row in rows], kernel=kernels.mixed, held=held)
     with adapters.on():
         replies = decoding(
             model,

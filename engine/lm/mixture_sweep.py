@@ -105,9 +105,7 @@ class _Batch:
         for request in requests:
             self._of.append(range(first, first + len(request)))
             first += len(request)
-        distinct = list(dict.fromkeys(row.change for row in self._rows))
-        names = [distinct.index(row.change) for row in self._rows]
-        self._adapters = Rows(model, distinct, names, kernel=kernels.mixed)
+        self._adapters = Rows(model, [row.change for row in self._rows], kernel=kernels.mixed)
         self._shares = torch.tensor(
             [row.shares for row in self._rows], device=model.device
         )  # [rows, weights]

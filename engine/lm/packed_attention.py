@@ -16,7 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from engine.lm.fused import fuse, gpu_kernels, has_parts
+from engine.lm.fused import agree, fuse, gpu_kernels, has_parts
 
 NAME = "packed"
 _WIDEST_HEAD = 256
@@ -58,8 +58,7 @@ def _agrees(decoder: Any, module: Any, turn: Turn) -> bool:
     begins = torch.tensor([0, _PROBED], dtype=torch.int32, device=weight.device)
     own, _ = module(hidden_states=probed, position_embeddings=turns, attention_mask=None)
     ours, _ = _attended(module, turn, probed, turns, **begins_of(begins, _PROBED))
-    tolerance = 1e-4 if weight.dtype == torch.float32 else 3e-2
-    return bool((own - ours).float().abs().max() <= tolerance * own.float().abs().max())
+    return agree(own, ours)
 
 
 def _attended(
@@ -88,19 +87,13 @@ def begins_of(begins: Tensor, longest: int) -> dict[str, Any]:
 
 
 def _attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **more: Any,
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **told: Any
 ) -> tuple[Tensor, None]:
     """Transformers' interface: query, key, value [B, H, T, D] to [B, T, H, D]."""
     rows, _, length, size = query.shape
     flat = [one.transpose(1, 2).reshape(rows * length, -1, one.shape[-1]) for one in (query, key, value)]
-    out = attend(*flat, scale=size**-0.5 if scaling is None else scaling, **more)
+    scale = told.get("scaling")
+    out = attend(*flat, scale=size**-0.5 if scale is None else scale, **told)
     return out.view(rows, length, -1, value.shape[-1]), None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from engine.core.base_folder import check_base, code_named
 from engine.core.errors import EngineError
@@ -182,6 +183,10 @@ def _order(base: Base) -> Finding:
     whole, part = (
         base.model(input_ids=one, use_cache=False).logits[0, :half] for one in (ids, ids[:, :half])
     )
+    if not (whole.isfinite().all() and part.isfinite().all()):
+        return Finding(
+            "Reading order", "refused", "Its logits are no numbers (NaN or infinite).", "Download it again."
+        )
     apart = float((whole - part).float().abs().max() / part.float().abs().max().clamp(min=1e-12))
     if not apart <= _ROUNDING:  # NaN is refused too
         return Finding(
@@ -216,6 +221,7 @@ def _template(base: Base, folder: Path) -> Iterator[Finding]:
     has_own = tokenizer.chat_template != plain_template(tokenizer)
     without = 'It has none, so turns are written "User: ..." and "Assistant: ...".'
     yield _or_mended("Chat template", has_own, "Its own.", without)
+    yield from _unfaithful(tokenizer)
     without = "The template has none, so its text opens the first user turn."
     yield _or_mended("System message", found.system, "The template has a place for it.", without)
     without = "The template wants turns to alternate, so they are joined."
@@ -224,6 +230,19 @@ def _template(base: Base, folder: Path) -> Iterator[Finding]:
     thinking = _thinking(base)
     if thinking:
         yield thinking
+
+
+def _unfaithful(tokenizer: PreTrainedTokenizerBase) -> Iterator[Finding]:
+    """A template whose prompts are not what was said, or are others tomorrow."""
+    chat = fitted(tokenizer, _CHAT)
+    told = render(tokenizer, chat, add_generation_prompt=False).casefold()
+    lost = [word for one in chat for word in one["content"].split() if word.casefold() not in told]
+    if lost:
+        detail = f"It leaves out or changes what is said: {lost[0]!r} is not in its text."
+        yield Finding("Chat template", "refused", detail, "Mend its chat_template.jinja.")
+    if "strftime_now(" in str(tokenizer.chat_template):
+        detail = "It tells today's date in a way that cannot be held still: every day has other prompts."
+        yield Finding("Chat template", "refused", detail, "Write a date into its chat_template.jinja.")
 
 
 def _or_mended(name: str, is_so: bool, works: str, mended: str) -> Finding:

@@ -8,6 +8,7 @@ transformer.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from engine.core.base_folder import check_base, deciding_files, local_base
 from engine.core.errors import EngineError
 from engine.core.kept import kept
 from engine.core.paths import Workspace, read_json
+from engine.core.scripts import UNSPACED
 from engine.core.types import Split
 from engine.core.wording import percent
 from engine.data.dataset import DIALOGUES, contents, examples, load_dataset, load_splits
@@ -29,6 +31,11 @@ SETTING: Final = "scorer"
 """In workspace.json: the hub id or folder of the encoder chosen; without it, it is the usual one."""
 UNTRUSTED: Final = 0.1
 """From this share of letters unknown, or of tokens cut off, on similarity is not to be trusted."""
+SPELLED: Final = 0.5
+"""From this share of letters in words that are read letter by letter on it is not either: two Arabic
+sentences that have nothing in common have 0.8, two English ones 0.05."""
+_LEAST_PIECES = 3
+_NO_SPACES = re.compile(f"[{UNSPACED}]")
 REMEDY: Final = "Choose an encoder that reads it: python -m engine scorer HUB_ID_OR_FOLDER"
 _KNOWN_PARTS = ("Transformer", "Pooling", "Normalize")
 _MOST_TEXTS = 20_000
@@ -136,7 +143,11 @@ def _pooling(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an encoder can read of some texts: shares of their letters and of their tokens."""
+    """What an encoder can read of some texts: shares of their letters and of their tokens.
+
+    `spelled` is the share of letters that are read one by one, of words of scripts that put spaces between
+    them: an encoder has words, or parts of them, for what it was made for.
+    """
 
     encoder: str
     texts: int
@@ -145,11 +156,12 @@ class Reading:
     cut: float
     cut_texts: int
     most_tokens: int
+    spelled: float = 0.0
 
     @property
     def is_trusted(self) -> bool:
         """Whether its similarity says something."""
-        return self.unknown < UNTRUSTED and self.cut < UNTRUSTED
+        return self.unknown < UNTRUSTED and self.cut < UNTRUSTED and self.spelled < SPELLED
 
     @property
     def words(self) -> str:
@@ -159,6 +171,11 @@ class Reading:
             told.append(
                 f"{percent(self.unknown)} of the letters, in {percent(self.unknown_texts / self.texts)} of"
                 " the replies, are unknown to it"
+            )
+        if self.spelled >= SPELLED:
+            told.append(
+                f"{percent(self.spelled)} of the letters are in words that it only spells, in a script that"
+                " it was not made for"
             )
         if self.cut_texts:
             told.append(
@@ -179,9 +196,10 @@ def read_by(encoder: Encoder, texts: Iterable[str]) -> Reading:
     unknown_id = next(
         (one for word in ("[UNK]", "<unk>") if (one := reader.token_to_id(word)) is not None), None
     )
-    letters = unread = unread_texts = tokens = cut = cut_texts = 0
-    for found in reader.encode_batch(known):
+    letters = unread = unread_texts = tokens = cut = cut_texts = spelled = 0
+    for text, found in zip(known, reader.encode_batch(known), strict=True):
         lost = 0
+        spelled += _spelled(text, found)
         for token, (first, last) in zip(found.ids, found.offsets, strict=True):
             letters += last - first
             lost += last - first if token == unknown_id else 0
@@ -196,7 +214,18 @@ def read_by(encoder: Encoder, texts: Iterable[str]) -> Reading:
         cut / tokens if tokens else 0.0,
         cut_texts,
         encoder.most_tokens,
+        spelled / letters if letters else 0.0,
     )
+
+
+def _spelled(text: str, found: Any) -> int:
+    """How many letters of a text stand alone in a word of several pieces."""
+    pieces: dict[int, list[int]] = {}
+    for (first, last), word in zip(found.offsets, found.word_ids, strict=True):
+        piece = text[first:last].strip()
+        if word is not None and piece.isalpha() and not _NO_SPACES.search(piece):
+            pieces.setdefault(word, []).append(len(piece))
+    return sum(lengths.count(1) for lengths in pieces.values() if len(lengths) >= _LEAST_PIECES)
 
 
 def reading(ws: Workspace) -> Reading | None:
@@ -213,7 +242,16 @@ def reading(ws: Workspace) -> Reading | None:
 
 def judged_replies(ws: Workspace) -> list[str]:
     """Return the reference replies of val, test and unseen personas, distinct ones, at most 20,000."""
+    found = (reply for replies in judged_by_persona(ws).values() for reply in replies)
+    return list(dict.fromkeys(found))[:_MOST_TEXTS]
+
+
+def judged_by_persona(ws: Workspace) -> dict[str, list[str]]:
+    """Return the reference replies that each persona is judged by."""
     dataset, splits = load_dataset(ws), load_splits(ws)
     judged: tuple[Split, ...] = ("val", "test", "unseen")
-    found = (one.reference for split in judged for one in examples(dataset, splits, split))
-    return list(dict.fromkeys(found))[:_MOST_TEXTS]
+    found: dict[str, list[str]] = {}
+    for split in judged:
+        for one in examples(dataset, splits, split):
+            found.setdefault(one.persona_id, []).append(one.reference)
+    return found

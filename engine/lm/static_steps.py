@@ -352,30 +352,24 @@ def _attending(model: PreTrainedModel, mask: Tensor, shape: _Shape) -> Iterator[
 
 
 def _attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **_: Any,
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **told: Any
 ) -> tuple[Tensor, None]:
     """One query a row [R, H, 1, D]: heads that share keys and values are queries side by side."""
     rows, heads, _length, size = query.shape
     groups = heads // key.shape[1]
     packed = query.reshape(rows, key.shape[1], groups, size)
-    look = _LOOK.get()
+    look, scale = _LOOK.get(), told.get("scaling")
     if look.attended is not None:
-        scale = size**-0.5 if scaling is None else scaling
-        out = look.attended(packed, key, value, look.mask, look.firsts, look.place, scale)
+        out = look.attended(
+            packed, key, value, look.mask, look.firsts, look.place, size**-0.5 if scale is None else scale
+        )
         return out.reshape(rows, 1, heads, -1), None
     backends = (
         sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]) if query.is_cuda else nullcontext()
     )
     with backends:
         out = torch.nn.functional.scaled_dot_product_attention(
-            packed, key, value, attn_mask=attention_mask, scale=scaling
+            packed, key, value, attn_mask=mask, scale=scale
         )
     return out.reshape(rows, 1, heads, -1), None
 

@@ -198,7 +198,6 @@ class Stream:
         changes = [row.change for row in self._lockstep.rows]
         self._places = list(range(len(changes)))
         distinct = list(dict.fromkeys(changes))
-        names = [distinct.index(change) for change in changes]
         if not going or (self._written is not None and distinct == [self._written]):
             return  # whoever comes next may be answered by what stands there
         self.close()
@@ -208,7 +207,7 @@ class Stream:
             self._written = distinct[0]
             self._standing.enter_context(written(self._base.model, self._written))
         elif acting:
-            self._rows = Rows(self._base.model, distinct, names)
+            self._rows = Rows(self._base.model, changes)
             if self._alone:
                 self._standing.enter_context(self._rows.on())
 

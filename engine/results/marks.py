@@ -6,22 +6,18 @@ empty one takes it back. A mark is on what was said, not on who said it: variant
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 from engine.core.errors import EngineError
-from engine.core.locks import locked
 from engine.core.machine import changes
-from engine.core.paths import Workspace, read_rows
-from engine.core.stamps import grown
-from engine.runs.runfolder import append_line, now
+from engine.core.paths import Workspace
+from engine.runs.ledger import Ledger
+from engine.runs.runfolder import now
 
 MARKS: Final[dict[str, str]] = {"right": "Right", "wrong": "Wrong", "interesting": "Interesting"}
 LONGEST_NOTE: Final = 2000  # characters
-_FILE = "marks.jsonl"
 
 Said = tuple[str, str]
 """What a mark is on: an example's id, and the text of a reply to it."""
@@ -43,6 +39,10 @@ class Mark:
     @property
     def said(self) -> Said:
         return self.example_id, self.reply
+
+
+_MARKS = Ledger("marks", "marks", Mark)
+path, size = _MARKS.path, _MARKS.size
 
 
 @changes("mark a reply")
@@ -68,25 +68,16 @@ def put(
         )
     example_id, reply = said
     made = Mark(now(), persona_id, example_id, reply, right_reply, mark, note.strip(), tuple(variants))
-    with locked(path(ws).with_name(".marks.lock"), what="The record of marks"):
-        append_line(path(ws), json.dumps(asdict(made), ensure_ascii=False))
+    with _MARKS.lock(ws):
+        _MARKS.append(ws, made)
     return made
 
 
 def read(ws: Workspace) -> dict[Said, Mark]:
     """Return the marks that stand, first to last; a line torn by a kill or of another form is left out."""
     found: dict[Said, Mark] = {}
-    for mark in read_rows(path(ws), Mark):
+    for mark in _MARKS.read(ws):
         found.pop(mark.said, None)
         if mark.mark or mark.note:
             found[mark.said] = mark
     return found
-
-
-def path(ws: Workspace) -> Path:
-    return ws.data / _FILE
-
-
-def size(ws: Workspace) -> int:
-    """Return what grows with each mark, 0 before the first."""
-    return grown(path(ws))

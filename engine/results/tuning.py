@@ -5,9 +5,8 @@ Owns data/tuned.jsonl, which is only appended to: one line a tuning. Never reads
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,17 +14,16 @@ import pandas as pd
 from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.machine import changes
-from engine.core.paths import Workspace, read_rows
+from engine.core.paths import Workspace
 from engine.core.wording import duration
 from engine.domains import metrics
 from engine.runs import answers
 from engine.runs.background import Background
+from engine.runs.ledger import Ledger
 from engine.runs.processes import ProcessIdentity, running
-from engine.runs.runfolder import append_line, now
+from engine.runs.runfolder import now
 from engine.stats.compare import compare
 from engine.stats.pairing import Table, index, pair
-
-_FILE = "tuned.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,9 @@ class Tuned:
     run_id: str
     seconds: float | None = None
     budget_seconds: float | None = None
+
+
+_TUNED = Ledger("tuned", "tunings", Tuned)
 
 
 def standings(ws: Workspace, run_ids: list[str]) -> list[Standing]:
@@ -121,13 +122,13 @@ def remember(
         round(seconds, 3),
         budget_seconds,
     )
-    append_line(ws.data / _FILE, json.dumps(asdict(one), ensure_ascii=False))
+    _TUNED.append(ws, one)
     return one
 
 
 def tuned(ws: Workspace) -> list[Tuned]:
     """Return the tunings of a workspace, the first first; a torn line is left out."""
-    return read_rows(ws.data / _FILE, Tuned)
+    return _TUNED.read(ws)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,21 @@ after it the names are shown.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from engine.core.errors import EngineError
-from engine.core.locks import locked
 from engine.core.machine import changes
-from engine.core.paths import Workspace, read_rows
+from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question
 from engine.core.stamps import stamp
-from engine.runs.runfolder import append_line, now
+from engine.runs.ledger import Ledger
+from engine.runs.runfolder import now
 
 Choice = Literal["left", "right", "tie", "both bad"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
-_FILE = "votes.jsonl"
 _LONGEST_NAME = 60
 
 
@@ -75,6 +72,10 @@ class _Undone:
     at: str
 
 
+_VOTES = Ledger("votes", "votes", Vote | _Undone)
+path = _VOTES.path
+
+
 @changes("take a vote")
 def cast(
     ws: Workspace,
@@ -108,28 +109,28 @@ def cast(
         right=ballots[1],
         voter=" ".join(voter.split())[:_LONGEST_NAME],
     )
-    with _writing(ws):
+    with _VOTES.lock(ws):
         if vote_of(ws, conversation_id) is not None:
             raise EngineError("This conversation has its vote already.", "Take it back to vote anew.")
-        append_line(path(ws), json.dumps(asdict(vote), ensure_ascii=False, allow_nan=False))
+        _VOTES.append(ws, vote)
     return vote
 
 
 @changes("take a vote back")
 def undo(ws: Workspace, *, voter: str | None = None) -> Vote | None:
     """Take back the last vote that stands (of `voter`, where one is named); return it, None without one."""
-    with _writing(ws):
+    with _VOTES.lock(ws):
         standing = [vote for vote in read(ws) if voter in (None, vote.voter)]
         if not standing:
             return None
-        append_line(path(ws), json.dumps(asdict(_Undone(standing[-1].vote_id, now()))))
+        _VOTES.append(ws, _Undone(standing[-1].vote_id, now()))
     return standing[-1]
 
 
 def read(ws: Workspace) -> list[Vote]:
     """Return the votes that stand, first to last; a line torn by a kill or of another form is left out."""
     found: dict[str, Vote] = {}
-    for line in read_rows(path(ws), Vote | _Undone):
+    for line in _VOTES.read(ws):
         if isinstance(line, _Undone):
             found.pop(line.undone, None)
         else:
@@ -140,10 +141,6 @@ def read(ws: Workspace) -> list[Vote]:
 def vote_of(ws: Workspace, conversation_id: str) -> Vote | None:
     """Return the vote of a conversation, None when it has none."""
     return next((vote for vote in read(ws) if vote.conversation_id == conversation_id), None)
-
-
-def path(ws: Workspace) -> Path:
-    return ws.data / _FILE
 
 
 def signature(ws: Workspace) -> str:
@@ -167,7 +164,3 @@ def _check(question: Question, answer: Answer, choice: Choice) -> None:
         raise EngineError("One side could not answer.", "Begin a new conversation.")
     if choice in ("left", "right") and not can_differ(answer):
         raise EngineError("Both replies are the same.", "Vote a tie, or that both are bad.")
-
-
-def _writing(ws: Workspace) -> Any:
-    return locked(path(ws).with_name(".votes.lock"), what="The record of votes")

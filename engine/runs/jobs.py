@@ -215,9 +215,8 @@ def start_over(ws: Workspace, run_id: str) -> RunRecord:
         record = find(ws, run_id)
         if record.state not in RESUMABLE:
             raise EngineError(f"{run_id} cannot start over: it {_is(record.state)}.")
-        again = [
-            replace(one, status=_anew(one.status)) if one is record else one for one in _to_resume(ws, record)
-        ]
+        anew = replace(record.status, progress=0.0, stage="", done=0, total=0, unit="", seconds=0.0)
+        again = [replace(one, status=anew) if one is record else one for one in _to_resume(ws, record)]
         _requeue_all(ws, again, first=lambda: forget_work(ws, run_id))
         _advance(ws)
     return find(ws, run_id)
@@ -380,10 +379,6 @@ def _to_resume(ws: Workspace, record: RunRecord) -> list[RunRecord]:
     if record.state in RESUMABLE or record.elsewhere:
         again[record.run_id] = record
     return list(again.values())
-
-
-def _anew(status: Status) -> Status:
-    return replace(status, progress=0.0, stage="", done=0, total=0, unit="", seconds=0.0)
 
 
 def _is_queued_by_submit(known: RunRecord | None) -> bool:

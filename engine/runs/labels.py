@@ -6,21 +6,18 @@ and no database holds a label, so none is lost with either, and a run that is br
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.locks import locked
 from engine.core.machine import changes
-from engine.core.paths import Workspace, read_rows
+from engine.core.paths import Workspace
+from engine.runs.ledger import Ledger
 from engine.runs.records import find
-from engine.runs.runfolder import append_line, now
+from engine.runs.runfolder import now
 
 LONGEST_TITLE, LONGEST_NOTE, LONGEST_TAG = 120, 4000, 40
-_FILE = "labels.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +46,12 @@ class _Line:
     label: Label
 
 
+_LABELS = Ledger("labels", "labels", _Line)
+
+
 def read(ws: Workspace) -> dict[str, Label]:
     """Return every run's label, runs without one left out; a line of another form is left out."""
-    found: dict[str, Label] = {line.run_id: line.label for line in read_rows(_path(ws), _Line)}
+    found: dict[str, Label] = {line.run_id: line.label for line in _LABELS.read(ws)}
     return {run_id: label for run_id, label in found.items() if label != NONE}
 
 
@@ -76,7 +76,7 @@ def label(
     for run_id in run_ids:
         find(ws, run_id)
     more, less = _tags(add), set(_tags(drop))
-    with locked(_path(ws).with_name(".labels.lock"), what="The record of labels"):
+    with _LABELS.lock(ws):
         known, made = read(ws), dict[str, Label]()
         for run_id in run_ids:
             before = known.get(run_id, NONE)
@@ -84,8 +84,7 @@ def label(
             kept = (*after.tags, *more)
             made[run_id] = replace(after, tags=tuple(dict.fromkeys(one for one in kept if one not in less)))
             if made[run_id] != before:
-                line = _Line(run_id, now(), made[run_id])
-                append_line(_path(ws), json.dumps(asdict(line), ensure_ascii=False))
+                _LABELS.append(ws, _Line(run_id, now(), made[run_id]))
     return made
 
 
@@ -109,7 +108,3 @@ def _tags(said: Iterable[str]) -> tuple[str, ...]:
         if len(tag) > LONGEST_TAG:
             raise EngineError(f"The tag {tag[:20]!r}... has {len(tag)} letters.", f"At most {LONGEST_TAG}.")
     return tuple(found)
-
-
-def _path(ws: Workspace) -> Path:
-    return ws.data / _FILE

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_record, write_json
+from engine.core.paths import read_if_whole, write_json
 from engine.runs.processes import ProcessIdentity, identity, running
 
 FOLDER = "PERSONA_LAB_LEASES"
@@ -40,11 +40,8 @@ def folder() -> Path:
 
 def holder(device: str) -> Holder | None:
     """Return who holds a device now; None when it is free."""
-    try:
-        found = read_record(_record(device), Holder)
-    except (FileNotFoundError, EngineError):
-        return None
-    return found if running(found.process) else None
+    found = read_if_whole(_record(device), Holder)
+    return found if found is not None and running(found.process) else None
 
 
 def wanted(device: str) -> bool:

@@ -28,14 +28,14 @@ def write(workspace: Workspace, run_id: str) -> dict[str, Any]:
 
     Raises TornFile where weights or scores were cut off since they were written.
     """
-    folder = workspace.run_folder(run_id)
-    for path in (*_files(folder), *_adapter_files(workspace.adapters(run_id))):
+    folder, trained = workspace.run_folder(run_id), workspace.adapters(run_id)
+    for path in (*_files(folder), *_adapter_files(trained)):
         _refuse_cut_off(path)
     done = {
         "run_id": run_id,
         "finished_at": now(),
         "files": {path.name: sha256(path) for path in _files(folder)},
-        "adapters": _adapter_hashes(workspace.adapters(run_id)),
+        "adapters": {str(path.relative_to(trained)): sha256(path) for path in _adapter_files(trained)},
         "protocols": declared(folder, "protocols", {}),
         "variants": declared(folder, "variants", []),
         "summary": declared(folder, "summary", {}),
@@ -71,10 +71,6 @@ def _files(folder: Path) -> list[Path]:
     """The lasting files of the top level; folders (checkpoints) and hidden files are working matter."""
     entries = sorted(folder.iterdir())
     return [path for path in entries if path.is_file() and path.name not in _LIVING and path.name[0] != "."]
-
-
-def _adapter_hashes(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): sha256(path) for path in _adapter_files(folder)}
 
 
 def _adapter_files(folder: Path) -> list[Path]:

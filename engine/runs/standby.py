@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from engine.core import keyring
-from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
-from engine.core.paths import REPOSITORY, Workspace, read_record, write_json
+from engine.core.paths import REPOSITORY, Workspace, read_if_whole, write_json
 from engine.runs.launchers import local
 from engine.runs.processes import POLL_SECONDS, ProcessIdentity, identity, running
 from engine.runs.runfolder import fingerprint
@@ -54,7 +53,7 @@ def _patience_seconds() -> float:
 
 def who(ws: Workspace) -> ProcessIdentity | None:
     """Return who stands by in a workspace, if anybody does."""
-    offer = _read(ws)
+    offer = read_if_whole(_path(ws), _Offer)
     return offer.process if offer is not None and not offer.run_id and running(offer.process) else None
 
 
@@ -64,7 +63,7 @@ def take(ws: Workspace, run_id: str, attempt: int, asked_from: str | None = None
     `asked_from` is the caller's origin, by default what it is now. Call it under the queue lock, and only for
     a run that this machine executes.
     """
-    offer = _read(ws)
+    offer = read_if_whole(_path(ws), _Offer)
     if offer is None or offer.run_id or not running(offer.process):
         return None
     if offer.origin != (asked_from or origin()):
@@ -78,7 +77,7 @@ def offer(ws: Workspace, started_from: str) -> bool:
     me = identity()
     assert me is not None
     with queue_lock(ws):
-        other = _read(ws)
+        other = read_if_whole(_path(ws), _Offer)
         if other is not None and running(other.process):
             return False
         write_json(_path(ws), asdict(_Offer(me, started_from)))
@@ -107,16 +106,9 @@ def wait(ws: Workspace, parent: int) -> tuple[str, int] | None:
 
 
 def _mine(ws: Workspace) -> _Offer | None:
-    offer = _read(ws)
+    offer = read_if_whole(_path(ws), _Offer)
     return offer if offer is not None and offer.process == identity() else None
 
 
 def _path(ws: Workspace) -> Path:
     return ws.runs / ".standby.json"
-
-
-def _read(ws: Workspace) -> _Offer | None:
-    try:
-        return read_record(_path(ws), _Offer)
-    except (FileNotFoundError, EngineError):
-        return None

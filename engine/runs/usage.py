@@ -45,7 +45,7 @@ class Sampler:
         spent = _processor_seconds()
         line = {
             "t": round(seconds, 1),
-            "memory_bytes": _resident_bytes(),
+            "memory_bytes": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES,
             "processor": round((spent - self._spent) / (now - self._last), 2),
         }
         self._last, self._spent = now, spent
@@ -61,7 +61,3 @@ def read(folder: Path) -> list[dict[str, Any]]:
 def _processor_seconds() -> float:
     """The processor time of this process and of its children that have ended, all threads."""
     return sum(os.times()[:4])
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES

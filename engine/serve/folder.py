@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from engine.core.errors import EngineError, unknown_name
-from engine.core.paths import Workspace, read_record, write_json
+from engine.core.paths import Workspace, read_if_whole, read_record, write_json
 from engine.core.questions import Answer, Question, as_json, is_id
 from engine.runs.background import Background
 from engine.runs.processes import ProcessIdentity
@@ -61,11 +60,7 @@ def recent_questions(ws: Workspace, most: int = 50) -> list[Question]:
     if not folder.is_dir():
         return []
     newest = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    found = []
-    for path in newest[:most]:
-        with suppress(EngineError, FileNotFoundError):
-            found.append(read_record(path, Question))
-    return found
+    return [one for path in newest[:most] if (one := read_if_whole(path, Question)) is not None]
 
 
 def write_answer(ws: Workspace, answer: Answer) -> None:
@@ -75,7 +70,4 @@ def write_answer(ws: Workspace, answer: Answer) -> None:
 
 def kept_answer(ws: Workspace, question_id: str) -> Answer | None:
     """Return a finished answer; None when there is none, or it is of another form."""
-    try:
-        return read_record(_answer(ws, question_id), Answer)
-    except (EngineError, FileNotFoundError):
-        return None
+    return read_if_whole(_answer(ws, question_id), Answer)

@@ -13,21 +13,17 @@ from engine.domains.metric import Metric
 from engine.stats.levels import ALPHA
 
 
-def improved(row: Row) -> float | None:
-    """Return the share that truly gains, luck taken out; the raw one where examples do not tell."""
-    share: float | None = row["share_improved"] if row.get("true_share") is None else row["true_share"]
-    return share
-
-
 def for_whom(row: Row, metric: Metric) -> str:
     """Word it for a row of `compare_variants`; empty where its examples do not say."""
     if row["between"] is None or row["p_between"] is None:
         return ""
-    share = (
-        f"{percent(row['true_share'])} of personas truly gain"
-        f" ({percents(row['true_share_low'], row['true_share_high'])}); "
-        f"{percent(row['share_improved'])} look so."
-    )
+    share = f"{percent(row['share_improved'])} of personas look better."
+    if row["true_share"] is not None:
+        share = (
+            f"{percent(row['true_share'])} of personas truly gain"
+            f" ({percents(row['true_share_low'], row['true_share_high'])}); "
+            f"{percent(row['share_improved'])} look so."
+        )
     p = p_value(row["p_between"])
     if row["p_between"] >= ALPHA:
         return (

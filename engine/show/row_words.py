@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.core.types import Row
-from engine.core.wording import p_value
+from engine.core.wording import count, p_value
 from engine.domains.metric import Metric
+from engine.results.comparing import row_role
+from engine.stats.verdicts import among
 
 COUNTED = ("p (Holm)", "personas", "better", "equal", "worse", "lost > 10")
 
@@ -15,7 +19,7 @@ def row_words(row: Row, metric: Metric, *, improved: str) -> list[str]:
     Of the reference there is a mean, and whom it is over.
     """
     first = [row["variant"], metric.level(row["mean"])]
-    if row["role"] == "reference":
+    if row_role.is_reference(row):
         return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
     return [
         *first,
@@ -34,3 +38,20 @@ def gain_words(row: Row | None, metric: Metric) -> str:
     if not row or row["delta"] is None:
         return "not made"
     return f"{metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
+
+
+def power_words(rows: Sequence[Row], metric: Metric) -> str:
+    """Word what the verdict finds of those that compete, no bound and no control; "" where nobody tells."""
+    judged = [row for row in rows if row_role.competes(row) and row["min_detectable_effect"]]
+    if not judged:
+        return ""
+    people = count(max(row["n_paired"] for row in judged), "persona")
+    found = [row["min_detectable_effect"] for row in judged]
+    found = [one for one in (min(found), max(found)) if not metric.in_points or one <= 1]
+    if not found:
+        return f"{people} are too few to find any true difference{among(judged[0])}."
+    sizes = " to ".join(dict.fromkeys(map(metric.size, found)))
+    return (
+        f"{people} find a true difference of {sizes}{metric.unit_words}{among(judged[0])} in four of five"
+        " studies; smaller ones are easily missed."
+    )

@@ -34,7 +34,19 @@ MIME: Final[Mapping[Form, str]] = {
 }
 _COMPARED = (
     *("variant", "family", "run_id", "role", "mean", "mean_reference", "delta", "ci_low", "ci_high"),
-    *("p_holm", "verdict", "n_paired", "n_examples", "wins", "ties", "losses", "catastrophic"),
+    *(
+        "ci_kind",
+        "p_holm",
+        "among_metrics",
+        "verdict",
+        "why",
+        "n_paired",
+        "n_examples",
+        "wins",
+        "ties",
+        "losses",
+        "catastrophic",
+    ),
     *("share_improved", "share_low", "share_high", "true_share", "true_share_low", "true_share_high"),
     *("steps", "train_tokens"),
 )
@@ -170,6 +182,11 @@ def comparison_latex(ws: Workspace, found: Found) -> str:
         )
     unit = ", in points" if metric.in_points else ""
     caption = f"{metric.label}{unit}, on {found['split']}, against {found['reference']}."
+    caption += "".join(
+        f" {row['variant']} against {row['built_on']}." for row in found["rows"] if row["built_on"]
+    )
+    if found["among_metrics"] > 1:
+        caption += f" p answers for {found['among_metrics']} metrics."
     caption += f" Protocol {found['protocol']}."
     return latex(pd.DataFrame(rows), caption=caption, columns="lrrrrrl")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from engine.core.types import Row
 from engine.core.wording import count, percent, signed_points
+from engine.results.comparing import row_role
 
 Worded = Callable[[float], str]
 WITHIN, BEYOND = "within", "beyond"
@@ -37,7 +38,7 @@ def _lines(row: Row, difference: Worded) -> Iterator[str]:
     if row.get("built_on"):
         yield f"Compared with {row['built_on']}, which it is built on."
     seeds = row.get("seeds")
-    if seeds and row["role"] == "reference":
+    if seeds and row_role.is_reference(row):
         yield f"Mean over {count(seeds['n'], 'seed')}."
     elif seeds:
         each = ", ".join(difference(one) for one in seeds["deltas"])

@@ -28,6 +28,7 @@ ONE_PERSONA = "One persona: no interval and no test, because the persona is the 
 NO_PERSONA = "No example is scored by both variants."
 FEW_DIFFER = f"Fewer than {MIN_DIFFER} personas differ, so there is no interval and no verdict."
 NO_SPREAD = "All personas differ by the same amount: p is the sign test's."
+CANCELS = "Every persona gains in some examples what she loses in others: nothing tells how sure that is."
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,9 +330,11 @@ def _infer(
     if n == 1:
         return replace(means, reason=ONE_PERSONA)
     if not differences.any():
+        alike = replace(means, p=1.0, p_alone=1.0, p_strict=1.0, p_wilcoxon=1.0, p_sign=1.0)
+        if pairing.variances is not None and pairing.variances.any():
+            return replace(alike, reason=CANCELS)
         # That none of the examples differs is as likely as this where, of all, a share of the margin does.
         p_equal = None if equal_margin is None else (1 - min(1.0, equal_margin)) ** pairing.n_examples
-        alike = replace(means, p=1.0, p_alone=1.0, p_strict=1.0, p_wilcoxon=1.0, p_sign=1.0)
         return replace(alike, ci_kind="t", ci_low=0.0, ci_high=0.0, p_equal=p_equal)
     p_sign = sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0)))
     tests = replace(means, p_wilcoxon=wilcoxon(differences), p_sign=p_sign)
@@ -340,7 +343,9 @@ def _infer(
         if n >= MIN_DIFFER:
             tests = replace(tests, ci_kind="t", ci_low=mean, ci_high=mean)
         by_sign = replace(tests, p=p_sign, p_alone=p_sign, p_strict=p_sign)
-        return replace(by_sign, min_detectable_effect=0.0, reason=NO_SPREAD)
+        if equal_margin is not None:
+            by_sign = replace(by_sign, p_equal=0.5**n if abs(mean) < equal_margin else 1.0)
+        return replace(by_sign, reason=NO_SPREAD)
     found = infer(
         differences[:, None],
         confidence=sampling.confidence,
@@ -360,7 +365,9 @@ def _infer(
         p_alone=_number(found.p_alone[0]),
         p_strict=_number(found.p_strict[0]),
         p_equal=_number(found.p_equal[0]),
-        min_detectable_effect=detectable(n) * deviation * _wider(differences, found, sampling.confidence),
+        min_detectable_effect=None
+        if n < MIN_DIFFER
+        else detectable(n) * deviation * _wider(differences, found, sampling.confidence),
         reason=FEW_DIFFER if low is None else None,
     )
 

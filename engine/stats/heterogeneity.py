@@ -21,6 +21,7 @@ import numpy as np
 from scipy import special
 
 from engine.stats.bootstrap import Vector
+from engine.stats.inference import tied
 from engine.stats.levels import NOISE
 
 MIN_PERSONAS: Final = 5
@@ -36,7 +37,8 @@ class Effects:
     `between` is the deviation of true effects, `within` that of one example of one persona. `p` tests that
     nobody truly differs. `reliability` (0..1) is the share of the personas' spread that is no luck. `effect`
     is each persona's with luck taken out, in [low, high] with 95 %, above 0 with `chance`. `share` is how
-    many of all personas like these are truly above 0, in [share_low, share_high] with 95 %.
+    many of all personas like these are truly above 0, in [share_low, share_high] with 95 %; None where half
+    of them or more share one value: so far from normal are effects then that it would be false.
     """
 
     between: float
@@ -47,9 +49,9 @@ class Effects:
     low: Vector
     high: Vector
     chance: Vector
-    share: float
-    share_low: float
-    share_high: float
+    share: float | None
+    share_low: float | None
+    share_high: float | None
 
 
 def within_variance(examples: Vector, variances: Vector) -> float | None:
@@ -82,10 +84,12 @@ def effects(differences: Vector, examples: Vector, variances: Vector, *, seed: i
     effect = chances @ means
     spread = np.sqrt(np.maximum(chances @ (deviations**2 + means**2) - effect**2, 0.0))
     chance = chances @ special.ndtr(means / deviations)
-    drawn = _drawn_shares(differences, own, grid, chances, seed=seed)
-    low, high = np.quantile(drawn, [0.025, 0.975])
     between = _dersimonian(differences, own, ratio)
     reach = float(special.ndtri(0.975)) * spread
+    told: tuple[float | None, ...] = (None, None, None)
+    if not tied(differences[:, None])[0][0]:
+        drawn = _drawn_shares(differences, own, grid, chances, seed=seed)
+        told = float(drawn.mean()), *map(float, np.quantile(drawn, [0.025, 0.975]))
     return Effects(
         between=between**0.5,
         within=pooled**0.5,
@@ -95,9 +99,9 @@ def effects(differences: Vector, examples: Vector, variances: Vector, *, seed: i
         low=effect - reach,
         high=effect + reach,
         chance=chance,
-        share=float(drawn.mean()),
-        share_low=float(low),
-        share_high=float(high),
+        share=told[0],
+        share_low=told[1],
+        share_high=told[2],
     )
 
 
@@ -116,7 +120,8 @@ def _dersimonian(differences: Vector, own: Vector, ratio: float) -> float:
 
 def _between(differences: Vector, own: Vector) -> tuple[Vector, Vector]:
     """Deviations between personas, [grid], and how probable each is after what was seen."""
-    grid = np.linspace(0.0, _WIDEST * max(float(differences.std()), float(np.sqrt(own.mean()))), _GRID)
+    widest = _WIDEST * max(float(differences.std()), float(np.sqrt(own.mean())))
+    grid = (np.arange(_GRID) + 0.5) * widest / _GRID  # each the middle of its part: 0 is no part of its own
     total = own + grid[:, None] ** 2
     centre = (differences / total).sum(axis=1) / (1 / total).sum(axis=1)
     logs = -0.5 * (
@@ -146,5 +151,4 @@ def _drawn_shares(differences: Vector, own: Vector, grid: Vector, chances: Vecto
     precision = (1 / total).sum(axis=1)
     centre = (differences / total).sum(axis=1) / precision
     means = centre[places] + draw.standard_normal(_DRAWS) / np.sqrt(precision[places])
-    deviations = np.maximum(grid[places], NOISE)
-    return np.asarray(special.ndtr(means / deviations))
+    return np.asarray(special.ndtr(means / grid[places]))

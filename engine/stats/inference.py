@@ -95,8 +95,8 @@ def infer(
     freedom = np.full(m, n - 1.0)
     if certainty is not None and unequal:
         freedom = degrees_of_freedom(studies, certainty)
-    tied, apart = _tied(studies)
-    freedom = np.where(tied, np.minimum(freedom, np.maximum(1, apart - 1)), freedom)
+    is_tied, apart = tied(studies)
+    freedom = np.where(is_tied, np.minimum(freedom, np.maximum(1, apart - 1)), freedom)
     stretch = _reach(freedom, confidence) / _reach(np.full(m, n - 1.0), confidence)
     mean, error = studies.mean(axis=0), standard_errors(studies)
     low, high, p, p_equal = _student(mean, error, freedom, confidence, margin)
@@ -105,12 +105,12 @@ def infer(
     if n >= MIN_BOOTSTRAP:
         options = {"confidence": confidence, "resamples": resamples, "seed": seed, "stretch": stretch}
         drawn = bootstrap_t(studies, **options, margin=margin)  # type: ignore[arg-type]
-        low, high = np.where(tied, low, drawn.low), np.where(tied, high, drawn.high)
+        low, high = np.where(is_tied, low, drawn.low), np.where(is_tied, high, drawn.high)
         alone, p_equal = np.maximum(p, drawn.p), np.maximum(p_equal, drawn.p_equal)
         strict = alone.copy()
-        asked = tied | (n < FEW)  # the strictest p asks for one persona more
+        asked = is_tied | (n < FEW)  # the strictest p asks for one persona more
         if asked.any():
-            farther = np.minimum(_FARTHEST, np.where(tied[asked], _FADES_TIED, _FADES) / n)
+            farther = np.minimum(_FARTHEST, np.where(is_tied[asked], _FADES_TIED, _FADES) / n)
             more, own = _with_one_more(studies[:, asked], -farther), {**options, "stretch": stretch[asked]}
             against = np.maximum(paired_t_of(more), bootstrap_t(more, **own).p)
             strict[asked] = np.maximum(strict[asked], against)
@@ -121,7 +121,7 @@ def infer(
     alone[few] = strict[few] = 1.0
     for gone in (low, high, p_equal):
         gone[few] = np.nan
-    plain: list[IntervalKind] = ["t" if one or n < MIN_BOOTSTRAP else "bootstrap-t" for one in tied]
+    plain: list[IntervalKind] = ["t" if one or n < MIN_BOOTSTRAP else "bootstrap-t" for one in is_tied]
     kinds: tuple[IntervalKind, ...] = ("hierarchical",) * m if unequal else tuple(plain)
     return Inference(kinds, low, high, p, alone, strict, p_equal)
 
@@ -162,14 +162,15 @@ def _reach(freedom: Vector, confidence: float) -> Vector:
     return np.asarray(special.stdtrit(freedom, (1 + confidence) / 2))
 
 
-def _tied(studies: Vector) -> tuple[NDArray[np.bool_], Vector]:
-    """Whether half of the personas or more share one value, for each column, and how many do not share it."""
+def tied(studies: Vector) -> tuple[NDArray[np.bool_], Vector]:
+    """Return whether half of the personas or more share one value, for each column of `studies` [n, m], and
+    how many do not share it."""
     ordered = np.sort(np.round(studies, _DIGITS), axis=0)
     half = (len(ordered) + 1) // 2 - 1
-    tied = (ordered[half:] == ordered[: len(ordered) - half]).any(axis=0)
+    shared = (ordered[half:] == ordered[: len(ordered) - half]).any(axis=0)
     middles = ordered[half], ordered[len(ordered) - 1 - half]  # a value that half share is one of these
     apart = np.minimum(*((ordered != middle).sum(axis=0) for middle in middles))
-    return np.asarray(tied), np.asarray(apart, dtype=np.float64)
+    return np.asarray(shared), np.asarray(apart, dtype=np.float64)
 
 
 def _with_one_more(studies: Vector, farther: Vector) -> Vector:

@@ -105,17 +105,17 @@ def training_noise(recipes: Sequence[Sequence[float]]) -> TrainingNoise | None:
     )
 
 
-def noise_of_mean(deltas: Sequence[float], *, own_once: bool) -> TrainingNoise:
+def noise_of_mean(deltas: Sequence[float], *, one_once: bool) -> TrainingNoise:
     """Return the noise of the mean of `deltas`, one a seed: `limit` is what it stays within by chance alone.
 
-    With `own_once` the seeds are the reference's, and the variant itself was trained once: its own noise, as
-    large as that of one of them, is not averaged out.
+    With `one_once` the seeds are those of one side, and the other was trained once: its own noise, as large
+    as that of one of them, is not averaged out.
     """
     n = len(deltas)
     deviation = float(np.std(deltas, ddof=1))
     return TrainingNoise(
         largest=float(np.ptp(deltas)),
-        limit=_reach(n - 1) * deviation * (own_once + 1 / n) ** 0.5,
+        limit=_reach(n - 1) * deviation * (one_once + 1 / n) ** 0.5,
         pairs=_pairs(n),
     )
 

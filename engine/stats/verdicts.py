@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.core.wording import p_value, signed, signed_points
+from engine.core.wording import count, p_value, signed, signed_points, span
 from engine.stats.co_primary import DOWN, OPEN, UP, Beside, beside_words, standing
 from engine.stats.levels import ALPHA, NOISE
 
@@ -84,19 +84,33 @@ def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_poin
             alone = (
                 f"clear alone (p {p_value(row['p'])})" if row["p"] < ALPHA else "clear by its interval alone"
             )
-            family = row.get("family_size") or 1
-            among = f"among {family} variants" if family > 1 else "for so few and lopsided personas"
-            return f"{alone}, not {among} (p {p_value(row['p_holm'])})"
+            told = among(row).lstrip() or "for so few or so lopsided personas"
+            return f"{alone}, not {told} (p {p_value(row['p_holm'])})"
         if _is_weighed(row, higher_is_better):
             return beside_words(row["co_primary"])
         small = f"but by less than {size(within)}" if within and _is_small(row) else ""
         return noise or small
     if _is_small(row):
         return f"surely less than {size(within)} either way" if within else ""
-    told = f"anything from {word(low)} to {word(high)}{unit} fits"
+    within_it = span(100 * low, 100 * high, 1) if in_points else span(low, high, 2)
+    told = f"anything from {within_it}{unit} fits"
     if low == high == 0:
-        told = f"nobody differs, in too few examples ({row['n_examples']}) to call it equal"
+        few = f", in too few examples ({row['n_examples']}) to call it equal" if within else ""
+        told = f"nobody differs{few}"
     return f"{told}; {noise}" if noise else told
+
+
+def improved(row: Mapping[str, Any]) -> float | None:
+    """Return the share that truly gains, luck taken out; the raw one where examples do not tell."""
+    share: float | None = row["share_improved"] if row.get("true_share") is None else row["true_share"]
+    return share
+
+
+def among(row: Mapping[str, Any]) -> str:
+    """Word what a row's corrected p answers for: " among 9 variants in 10 metrics"; "" where for itself."""
+    numbers = {"variant": row.get("family_size") or 1, "metric": row.get("among_metrics") or 1}
+    told = [count(number, name) for name, number in numbers.items() if number > 1]
+    return f" among {' in '.join(told)}" if told else ""
 
 
 def _is_weighed(row: Mapping[str, Any], higher_is_better: bool | None) -> bool:

@@ -14,8 +14,8 @@ from engine.strategies.spec import (
     Preset,
     StepOf,
     Traits,
-    Upstream,
     history_needed,
+    named_by,
 )
 
 
@@ -32,10 +32,6 @@ class ArrowParameters(Parameters):
     )
 
 
-def _needs(parameters: ArrowParameters) -> tuple[Upstream, ...]:
-    return (Upstream(role="adapters", experiment=parameters.adapters),)
-
-
 STRATEGY = Experiment(
     name="arrow",
     title="Each token chooses its adapters",
@@ -45,7 +41,7 @@ STRATEGY = Experiment(
     makes="arrow",
     step=StepOf("shelve"),
     parameters=ArrowParameters,
-    needs=_needs,
+    needs=named_by(adapters="adapters"),
     stages={"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,

@@ -10,7 +10,7 @@ from engine.core.parameters import Parameters, SetOf
 from engine.lm.effects import Recipe, steered
 from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, Having, Traits, Upstream, character_needed, history_needed
+from engine.strategies.spec import Experiment, Having, Traits, character_needed, history_needed, named_by
 
 Strength = Annotated[float, Field(ge=0, le=10)]
 
@@ -39,10 +39,6 @@ class ContextSteeringParameters(Parameters):
     )
 
 
-def _needs(parameters: ContextSteeringParameters) -> tuple[Upstream, ...]:
-    return (Upstream(role="over", experiment=parameters.over),)
-
-
 def _applies(parameters: ContextSteeringParameters, ground: Ground) -> None:
     if parameters.shown != "memories":
         character_needed(parameters, ground)
@@ -69,15 +65,8 @@ def step(context: RunContext) -> None:
     from engine.lm.load import load_base
     from engine.lm.recipes import Shelf
     from engine.lm.scorer import Scorer
-    from engine.strategies.steps.choosing import (
-        Asking,
-        Kept,
-        Tried,
-        kept,
-        val_examples,
-        variant_of,
-        write_sweep,
-    )
+    from engine.strategies.steps.choosing import Asking, Tried, kept, val_examples, variant_of, write_sweep
+    from engine.strategies.steps.crossing import Kept
     from engine.strategies.steps.made import made_by
     from engine.strategies.steps.scoring import asker_for, score_variants
 
@@ -126,7 +115,7 @@ STRATEGY = Experiment(
     val_since=2,
     step=step,
     parameters=ContextSteeringParameters,
-    needs=_needs,
+    needs=named_by(over="over"),
     stages={"load": 3.0, "memories": 10.0, "sweep": 50.0, "generate": 32.0, "score": 5.0},
     beside=("base", "unified"),
     applies=_applies,

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import read_record, user_folder, write_json
+from engine.core.paths import read_if_whole, user_folder, write_json
 from engine.core.wording import about
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
@@ -168,10 +168,7 @@ def check(records: Iterable[RunRecord]) -> list[Checked]:
 
 def of_this_machine(ground: Ground) -> dict[tuple[str, str], list[float]]:
     """Return what runs on the same base have cost in any workspace of this user, if kept."""
-    try:
-        kept = read_record(_path(ground), dict[str, list[float]])
-    except (FileNotFoundError, EngineError):
-        return {}
+    kept = read_if_whole(_path(ground), dict[str, list[float]]) or {}
     return {_key(name): seconds for name, seconds in kept.items()}
 
 

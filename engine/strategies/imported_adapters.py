@@ -40,8 +40,17 @@ def contents_of(folder: Path) -> str:
 
 
 def adapter_folders(folder: Path) -> list[Path]:
-    """Return the folders of adapters in a folder, by name. Raises EngineError where there are none."""
+    """Return the folders of adapters in a folder, by name. Raises EngineError where there are none, and for
+    one without its weights.
+    """
     inside = sorted(folder.iterdir()) if str(folder) not in ("", ".") and folder.is_dir() else []
+    bare = [one for one in inside if (one / _FILES[0]).is_file() and not (one / _FILES[1]).is_file()]
+    if bare:
+        raise EngineError(
+            f"{bare[0]} holds {_FILES[0]} and no {_FILES[1]}"
+            f"{f' ({len(bare)} folders do)' if len(bare) > 1 else ''}.",
+            "Save it again as safetensors: pickled weights (adapter_model.bin) are not opened.",
+        )
     found = [one for one in inside if all((one / name).is_file() for name in _FILES)]
     if not found:
         raise EngineError(

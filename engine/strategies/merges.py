@@ -18,6 +18,7 @@ from engine.strategies.spec import (
     Traits,
     Upstream,
     history_needed,
+    named_by,
 )
 
 WEIGHTS = "weights.json"
@@ -122,8 +123,7 @@ ON_UNIFIED = Preset(
 )
 
 
-def _adapters(parameters: MergeParameters) -> tuple[Upstream, ...]:
-    return (Upstream(role="adapters", experiment=parameters.adapters),)
+_adapters = named_by(adapters="adapters")
 
 
 def _adapters_and_clusters(parameters: MergeParameters) -> tuple[Upstream, ...]:

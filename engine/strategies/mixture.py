@@ -8,7 +8,7 @@ from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
 from engine.strategies.published import BACKUP
-from engine.strategies.spec import Experiment, Having, Preset, StepOf, Traits, Upstream, history_needed
+from engine.strategies.spec import Experiment, Having, Preset, StepOf, Traits, history_needed, named_by
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -29,13 +29,6 @@ class MixtureParameters(Parameters):
     )
 
 
-def _needs(parameters: MixtureParameters) -> tuple[Upstream, ...]:
-    return (
-        Upstream(role="first", experiment=parameters.first),
-        Upstream(role="second", experiment=parameters.second),
-    )
-
-
 STRATEGY = Experiment(
     name="mixture",
     title="Mixture of two variants",
@@ -47,7 +40,7 @@ STRATEGY = Experiment(
     val_since=2,
     step=StepOf("mix"),
     parameters=MixtureParameters,
-    needs=_needs,
+    needs=named_by(first="first", second="second"),
     stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,

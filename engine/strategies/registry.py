@@ -45,7 +45,6 @@ from engine.strategies import (
     per_persona,
     placebo,
     prefix,
-    profile_prompt,
     retrieval,
     routing,
     staged,
@@ -57,7 +56,7 @@ from engine.strategies import (
 from engine.strategies.spec import Experiment, Having, Parameters, StepOf, full_name
 
 FILES = (
-    *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
+    *(base, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
     *(online, staged, unified_memories, networks),
     imported_adapters,
     *(clustering, merges, mta, arrow, routing, retrieval, context_steering, steering_vectors, mixture),

@@ -10,7 +10,8 @@ from engine.core.parameters import Parameters, SetOf
 from engine.lm.effects import SIMILARITY, Prompt
 from engine.runs.context import RunContext
 from engine.strategies.published import START
-from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
+from engine.strategies.scorer import retrieves_blindly
+from engine.strategies.spec import Experiment, Having, Preset, Traits, history_needed, named_by
 
 RetrieverName = Literal["similarity", "bm25", "newest", "random"]
 """What makes one near the query; the newest is what is chosen by age alone."""
@@ -46,10 +47,6 @@ class RetrievalParameters(Parameters):
         le=100_000,
         description="Choose from so many of her train dialogues only, the most recent ones.",
     )
-
-
-def _needs(parameters: RetrievalParameters) -> tuple[Upstream, ...]:
-    return (Upstream(role="over", experiment=parameters.over),)
 
 
 def step(context: RunContext) -> None:
@@ -92,10 +89,11 @@ STRATEGY = Experiment(
     makes="unified+retrieval-1, -3 and -5",
     step=step,
     parameters=RetrievalParameters,
-    needs=_needs,
+    needs=named_by(over="over"),
     stages={"load": 3.0, "memories": 20.0, "generate": 72.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,
+    outlook=retrieves_blindly,
     traits=Traits(personal=True, mixable=True, newcomers=True, serves_unseen=True, divides=("replies",)),
     space={"k": ([1], [3], [5], [8]), "retriever": ("similarity", "bm25"), "recency": (0.0, 0.2, 0.5)},
     presets=(

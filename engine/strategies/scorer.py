@@ -11,12 +11,24 @@ from dataclasses import dataclass
 from engine.core.errors import EngineError
 from engine.core.machine import changes
 from engine.core.paths import Workspace, write_json
-from engine.core.wording import percent
+from engine.core.wording import count, percent
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS, PRIMARY
-from engine.lm.scorer_choice import REMEDY, SCORER, SETTING, Encoder, judged_replies, named, reading
+from engine.lm.effects import SIMILARITY
+from engine.lm.scorer_choice import (
+    REMEDY,
+    SCORER,
+    SETTING,
+    Encoder,
+    judged_by_persona,
+    judged_replies,
+    named,
+    reading,
+)
+from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import refuse_while_busy
+from engine.strategies.spec import Outlook
 
 FALLBACK = "chrf"
 _LEAST_DEFINED = 0.5
@@ -54,11 +66,16 @@ def _fault(ws: Workspace, metric: Metric) -> str:
         except EngineError as error:
             return error.message
         return "" if found is None or found.is_trusted else found.words
-    replies = judged_replies(ws) if metric.of_texts is not None else []
-    defined = sum(metric.of_texts(one, one) is not None for one in replies) if metric.of_texts else 0
-    if not replies or defined >= _LEAST_DEFINED * len(replies):
+    if metric.of_texts is None:
         return ""
-    return f"{metric.label} is defined for {percent(defined / len(replies))} of the replies."
+    told = {one: metric.of_texts(one, one) is not None for one in judged_replies(ws)}
+    if sum(told.values()) < _LEAST_DEFINED * len(told):
+        return f"{metric.label} is defined for {percent(sum(told.values()) / len(told))} of the replies."
+    held = judged_by_persona(ws)
+    having = sum(any(told.get(one, True) for one in replies) for replies in held.values())
+    if having < _LEAST_DEFINED * len(held):
+        return f"{metric.label} is defined for {having} of {count(len(held), 'persona')}."
+    return ""
 
 
 @changes("choose another scorer", least="own")
@@ -81,6 +98,19 @@ def _is_hub(name: str) -> bool:
     from engine.core.base_folder import local_base
 
     return local_base(name) is None
+
+
+def retrieves_blindly(ws: Workspace, spec: RunSpec) -> Outlook:
+    """Say before a launch that memories would be chosen by a likeness that says nothing of these texts."""
+    if spec.parameters.get("retriever") != SIMILARITY:
+        return Outlook()
+    try:
+        found = reading(ws)
+    except (EngineError, OSError):  # doctor and init tell of a scorer that is not there
+        return Outlook()
+    if found is None or found.is_trusted:
+        return Outlook()
+    return Outlook((f"{found.words} Memories are chosen by it; by shared words: --set retriever=bm25",))
 
 
 def warning(ws: Workspace, metric: Metric) -> str:

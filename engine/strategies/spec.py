@@ -136,16 +136,9 @@ class Upstream:
     apart: bool = False
 
 
-def _nothing_needed(_: Any) -> tuple[Upstream, ...]:
-    return ()
-
-
-def _always(_: Any, __: Ground) -> None:
-    return None
-
-
-def _as_given(parameters: Any, _: Ground) -> Any:
-    return parameters
+def named_by(**roles: str) -> Callable[[Any], tuple[Upstream, ...]]:
+    """Return the needs of a strategy that builds on what parameters name: role -> the parameter."""
+    return lambda given: tuple(Upstream(role, getattr(given, name)) for role, name in roles.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +204,10 @@ class Experiment:
     version: int = 1
     val_since: int = 1
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    needs: Callable[[Any], tuple[Upstream, ...]] = _nothing_needed
+    needs: Callable[[Any], tuple[Upstream, ...]] = lambda _: ()
     beside: tuple[str, ...] = ()
-    applies: Callable[[Any, Ground], None] = _always
-    settle: Callable[[Any, Ground], Any] = _as_given
+    applies: Callable[[Any, Ground], None] = lambda *_: None
+    settle: Callable[[Any, Ground], Any] = lambda given, _: given
     settles: tuple[str, ...] = ()
     presets: tuple[Preset, ...] = ()
     outlook: Callable[[Workspace, RunSpec], Outlook] | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
-from engine.strategies.spec import Experiment, InName, StepOf, Traits, Upstream, history_needed
+from engine.strategies.spec import Experiment, InName, StepOf, Traits, history_needed, named_by
 
 Depth = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0, le=100)]
@@ -42,10 +42,6 @@ class SteeringVectorParameters(Parameters):
     )
 
 
-def _needs(parameters: SteeringVectorParameters) -> tuple[Upstream, ...]:
-    return (Upstream(role="over", experiment=parameters.over),)
-
-
 STRATEGY = Experiment(
     name="steering-vectors",
     title="Steering vectors",
@@ -57,7 +53,7 @@ STRATEGY = Experiment(
     val_since=2,
     step=StepOf("steer"),
     parameters=SteeringVectorParameters,
-    needs=_needs,
+    needs=named_by(over="over"),
     stages={"load": 3.0, "replies": 30.0, "states": 10.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
     beside=("base", "unified"),
     applies=history_needed,

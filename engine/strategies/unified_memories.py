@@ -12,6 +12,7 @@ from pydantic import Field
 
 from engine.lm.shape import LoraShape
 from engine.strategies.retrieval import RetrieverName
+from engine.strategies.scorer import retrieves_blindly
 from engine.strategies.spec import InName, Traits, history_needed
 from engine.strategies.trained import ScheduleParameters, train_lora, trained
 
@@ -47,4 +48,5 @@ STRATEGY = trained(
     ),
     group="From profile and history",
     applies=history_needed,
+    outlook=retrieves_blindly,
 )

@@ -6,7 +6,6 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.results.study.onward import controls_of
-from engine.strategies.cloning import command_of
 from engine.strategies.plan import Plan, look
 from pages.compare.choices import View
 from pages.shared import frame, judged, launch, reads
@@ -29,10 +28,9 @@ def controls(ws: Workspace, candidate: str) -> Plan | None:
 
 @frame.guarded
 def missing(view: View, candidate: str) -> None:
-    """Say which controls are not scored, with the command line that runs them; nothing once they are."""
+    """Say which controls are not scored, whose button stands above; nothing once they are."""
     planned = controls(view.ws, candidate)
     if planned is None or all(run.state is not None for run in planned.runs):
         return
     matched = "" if planned.experiment == "placebo" else ", or one adapter for all with as many steps"
     st.caption(f"Not scored: the same recipe with another persona's adapter or memories{matched}.")
-    frame.show_command(command_of(planned.target.spec, view.ws))

@@ -37,12 +37,10 @@ def show(view: View) -> None:
             "names as its user."
         )
         _serving(view.ws, name)
-        frame.show_command(frame.command("serve", name))
     with right:
         st.subheader("Files", anchor=False)
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
         _zip(view.ws, name)
-        frame.show_command(frame.command("export", name, f"{name}-adapters"))
         _predictions(view, name)
         hub.show(view.ws, name)
 
@@ -51,7 +49,12 @@ def _zip(ws: Workspace, name: str) -> None:
     """Make the files on a click, as one zip, and offer them while this visit lasts."""
     held: tuple[str, bytes] | None = st.session_state.get(_ZIP)
     if held is None or held[0] != name:
-        if not frame.action(f"Zip {frame.plain(name)}", icon=":material/folder_zip:", key="compare_zip"):
+        if not frame.action(
+            f"Zip {frame.plain(name)}",
+            icon=":material/folder_zip:",
+            key="compare_zip",
+            command=frame.command("export", name, f"{name}-adapters"),
+        ):
             return
         with st.spinner("Loading the base and writing its adapters ..."):
             held = st.session_state[_ZIP] = (name, zipped(ws, name))
@@ -90,7 +93,12 @@ def _serving(ws: Workspace, name: str) -> None:
         if st.session_state.pop(_TOKEN, None) is not None and last.exists():
             st.error("The server ended.", icon=":material/error:")
             st.code(last.read_text(errors="replace")[-800:] or "It said nothing.", language=None)
-        if frame.action(f"Serve {frame.plain(name)}", icon=":material/cell_tower:", key="compare_serve"):
+        if frame.action(
+            f"Serve {frame.plain(name)}",
+            icon=":material/cell_tower:",
+            key="compare_serve",
+            command=frame.command("serve", name),
+        ):
             _start(ws, name)
         return
     if not found.address:

@@ -15,9 +15,8 @@ from engine.core.paths import Workspace
 from engine.core.wording import SPLIT_WORDS
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.results.comparing import row_role
 from engine.results.comparing.remarks import without_repeats
-from engine.results.comparing.scene import IS_REPEAT
-from engine.show.charts.leaderboard import is_bound
 from engine.show.charts.personas import ranked
 from pages.compare import reads as compare_reads
 from pages.compare.reads import Asked
@@ -137,7 +136,7 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
     asked = Asked(metric or next(iter(shown)), split or scored_on[0])
     asked = _under(ws, asked, protocols[protocols["split"] == asked.split])
     default = reads.choices_on(ws, metric=asked.metric, split=asked.split, protocol=asked.protocol)
-    names = [row["variant"] for row in default["rows"] if not is_bound(row)]
+    names = [row["variant"] for row in default["rows"] if not row_role.is_bound(row)]
     with columns[1]:
         reference = choice("Reference", names, name="reference", help=_REFERENCE_HELP)
     with columns[2]:
@@ -235,14 +234,14 @@ def _margin(metric: Metric) -> float:
 
 
 def _family(found: Mapping[str, Any]) -> str | None:
-    families = sorted({row["family"] for row in found["rows"] if row["role"] != "reference"})
+    families = sorted({row["family"] for row in found["rows"] if not row_role.is_reference(row)})
     told = "Show the variants of one family. Holm's correction stays over all that compete."
     return choice("Family", families, name="family", whole="All", help=told)
 
 
 def _is_folded(found: Mapping[str, Any]) -> bool:
     """Whether repeats from other seeds stand in the means alone; no question where there are none."""
-    if not any(row["role"] == IS_REPEAT for row in found["rows"]):
+    if not any(row["role"] == row_role.REPEAT for row in found["rows"]):
         return False
     told = "A variant made from several seeds is told by their mean. Each seed can have a row beside it."
     picked = choice(
@@ -254,10 +253,10 @@ def _is_folded(found: Mapping[str, Any]) -> bool:
 def _of_family(found: dict[str, Any], family: str | None) -> dict[str, Any]:
     if family is None:
         return found
-    rows = [row for row in found["rows"] if row["role"] == "reference" or row["family"] == family]
+    rows = [row for row in found["rows"] if row_role.is_reference(row) or row["family"] == family]
     return {**found, "rows": rows}
 
 
 def competing(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the rows that compete: no reference, no bound, no repeat, not from another protocol."""
-    return [row for row in rows if not row["role"] and row["delta"] is not None]
+    return [row for row in rows if row_role.competes(row) and row["delta"] is not None]

@@ -36,7 +36,12 @@ def show(ws: Workspace, name: str) -> None:
     public = st.checkbox("Everybody can read it", key="compare_hub_public")
     asked = (name, repository, public)
     if frame.action(
-        "Show what would go out", icon=":material/upload:", key="compare_hub", least="own", off=not repository
+        "Show what would go out",
+        icon=":material/upload:",
+        key="compare_hub",
+        least="own",
+        off=not repository,
+        help="Nothing is sent yet.",
     ):
         with frame.boundary(), st.spinner("Loading the base and writing its adapters ..."):
             to = push.destination(repository, public=public)
@@ -47,7 +52,6 @@ def show(ws: Workspace, name: str) -> None:
         _parcel(held)
     if sent := st.session_state.pop(_SENT, None):
         st.success(frame.plain(sent), icon=":material/check_circle:")
-    frame.show_command(frame.command("push", name, repository or f"my-name/{name}", public=public))
 
 
 def _parcel(held: _Packed) -> None:
@@ -67,7 +71,14 @@ def _parcel(held: _Packed) -> None:
             f"{push.words_of(held.to)}. {push.HOLDS}"
         )
     )
-    if frame.action("Send it", icon=":material/send:", key="compare_hub_send", type="primary", least="own"):
+    if frame.action(
+        "Send it",
+        icon=":material/send:",
+        key="compare_hub_send",
+        type="primary",
+        least="own",
+        command=frame.command("push", held.asked[0], held.asked[1], public=held.asked[2], yes=True),
+    ):
         with frame.boundary(), st.spinner("Sending ..."):
             push.push(held.to, held.parcel, message=f"{held.asked[0]}, from Persona Lab")
             held.place.cleanup()

@@ -11,7 +11,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.results import store
-from engine.results.comparing import looks
+from engine.results.comparing import looks, row_role
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import NotComputed
 from engine.stats.levels import FEW
@@ -141,7 +141,6 @@ def _remarks(ws: Workspace, view: View) -> None:
         _looks_at_test(ws, found)
         _strangers(view)
         _other_protocols(found)
-        _overlap(found)
     if found["older"]:
         st.caption(frame.plain(older_words(found["older"])))
     if found["warnings"]:
@@ -201,25 +200,13 @@ def _strangers(view: View) -> None:
 
 def _other_protocols(found: Mapping[str, Any]) -> None:
     others = [other for other in found["others"] if other["variants"]]
-    if others and not any(row["role"] == "other protocol" for row in found["rows"]):
+    if others and not any(row["role"] == row_role.ELSEWHERE for row in found["rows"]):
         names = "; ".join(f"{', '.join(one['variants'])}: {one['words']}" for one in others)
         st.badge(
             f"{count(len(found['other_protocols']) + 1, 'protocol')}: only {found['protocol']} is shown",
             icon=":material/rule:",
             color="orange",
             help=frame.plain(f"Scored otherwise, and not in this table. {names}."),
-        )
-
-
-def _overlap(found: Mapping[str, Any]) -> None:
-    uneven = [row for row in found["rows"] if row["n_only_candidate"] or row["n_only_reference"]]
-    if uneven:
-        st.badge(
-            "Not all examples are shared",
-            icon=":material/warning:",
-            color="orange",
-            help="Compared on shared examples only: "
-            + frame.plain(f"{', '.join(row['variant'] for row in uneven)}."),
         )
 
 

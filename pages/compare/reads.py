@@ -53,7 +53,7 @@ def _with_looks(ws: Workspace) -> str:
     return f"{reads.version(ws)} {looks.size(ws)}"
 
 
-@reads.lasting(Headline, version=_with_looks)
+@reads.lasting(Headline, until=_with_looks)
 def headline(ws: Workspace, asked: Asked) -> Headline:
     """Return what the comparison comes down to; a choice of val that nobody judged on test stays unjudged."""
     return engine_headline(ws, _whole(ws, asked, margin=0.0), compared=reads.compared)

@@ -11,11 +11,12 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.wording import ago, count, percent
+from engine.results.comparing import row_role
 from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.criteria import DECIDES
 from engine.results.imported.routing import WHY
 from engine.show.charts.intervals import interval_chart
-from engine.show.charts.leaderboard import is_bound, leaderboard_table
+from engine.show.charts.leaderboard import leaderboard_table
 from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
 from engine.stats.levels import LOST
@@ -248,7 +249,7 @@ def _intervals(view: View) -> None:
         alt=f"Difference of each variant to {view.reference} in {view.metric.label}, with intervals",
     )
     told = ["Each line is a 95 % interval over personas."]
-    if any(is_bound(row) for row in view.found["rows"]):
+    if any(row_role.is_bound(row) for row in view.found["rows"]):
         told.append(
             "Diamonds never compete: a bound knows the persona perfectly, a yardstick only the population."
         )

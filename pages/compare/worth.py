@@ -17,6 +17,7 @@ from engine.show.charts.power import power_chart
 from engine.stats.forecast import MOST_PERSONAS
 from engine.stats.levels import ALPHA, POWER
 from engine.stats.power import Outlook, outlook
+from engine.stats.verdicts import among
 from pages.compare import asking
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
@@ -159,7 +160,7 @@ def _power(view: View, candidate: str) -> None:
         words=lambda name: f"{name}{unit}".replace("1 points", "1 point"),
     )
     effect = float(asked or 1) / view.metric.factor
-    family = row["family_size"] or 1
+    family = (row["family_size"] or 1) * (row["among_metrics"] or 1)
     found = outlook(n_personas=row["n_paired"], smallest=smallest, effect=effect, family=family)
     st.markdown(_told(found, view, candidate))
     frame.chart(
@@ -167,13 +168,9 @@ def _power(view: View, candidate: str) -> None:
         alt="Smallest difference that a study of so many personas finds",
     )
     st.caption(
-        f"Found: the verdict at {ALPHA:g}{_among(family)}, in {percent(POWER)} of studies. The spread "
+        f"Found: the verdict at {ALPHA:g}{among(row)}, in {percent(POWER)} of studies. The spread "
         f"between personas is taken from {frame.plain(candidate)} against {frame.plain(view.reference)} here."
     )
-
-
-def _among(family: int) -> str:
-    return f" among {count(family, 'variant')}" if family > 1 else ""
 
 
 def _told(found: Outlook, view: View, candidate: str) -> str:
@@ -184,8 +181,10 @@ def _told(found: Outlook, view: View, candidate: str) -> str:
     needed = (
         f"more than {MOST_PERSONAS:,} personas" if found.needed is None else count(found.needed, "persona")
     )
+    none = view.metric.in_points and found.detectable > 1
+    seen = "no difference at all" if none else f"{size(found.detectable)}{unit}"
     return (
         f"To see a true difference of **{size(found.effect)}{unit}** in four of five studies you need "
-        f"**{needed}**. With your {count(found.n_personas, 'persona')} you can see **{size(found.detectable)}"
-        f"{unit}**, and would find {size(found.effect)}{unit} in {percent(found.power)} of studies."
+        f"**{needed}**. With your {count(found.n_personas, 'persona')} you can see **{seen}**, and would "
+        f"find {size(found.effect)}{unit} in {percent(found.power)} of studies."
     )

@@ -4,7 +4,8 @@ wants.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -86,7 +87,7 @@ def form(ws: Workspace) -> None:
         words=lambda one: _SOURCES[one],
     )  # fmt: skip
     replaces, is_world = frame.is_prepared(ws), origin == "world"
-    with st.form("data_import", border=True, width=760):
+    with st.container(border=True, width=760):
         dataset, files = _from_where(str(origin))
         options: dict[str, Any] = _sizes(is_world=is_world)
         options["split"] = st.selectbox(
@@ -107,10 +108,14 @@ def form(ws: Workspace) -> None:
         options["force"] = replaces
         with st.container(horizontal=True):
             word = "Replace the data" if replaces else "Import"
-            sent = frame.action(word, form=True, least="own", type="primary", icon=":material/download:")
+            sent = frame.action(
+                word, least="own", type="primary", icon=":material/download:", key="data_import",
+                command=_command(dataset, files, options),
+            )  # fmt: skip
             looked = not is_world and frame.action(
-                _LOOK, form=True, least="own", icon=":material/search:", key="data_look_first"
-            )
+                _LOOK, least="own", icon=":material/search:", key="data_look_first",
+                command=f"{_command(dataset, files, options)} --preview",
+            )  # fmt: skip
     upload = origin == "upload"
     if sent:
         take_in(ws, dataset, files, upload=upload, options=options)
@@ -118,7 +123,7 @@ def form(ws: Workspace) -> None:
         mapping.forget()
         look(ws, dataset, files, upload=upload, options=options)
     if not is_world and (held := mapping.held()) is not None and held.upload == upload:
-        again = mapping.show(held, word, _CONTROLS)
+        again = mapping.show(held, word, _CONTROLS, partial(_command, held.dataset, held.files))
         if again is not None:
             chosen = {**held.options, "map": again.parts}
             if again.takes:
@@ -126,6 +131,16 @@ def form(ws: Workspace) -> None:
             else:
                 look(ws, held.dataset, held.files, upload=upload, options=chosen)
                 st.rerun()
+
+
+def _command(dataset: str, files: Sequence[tuple[str, bytes]], options: Mapping[str, Any]) -> str:
+    """The command that takes in the same; of several files uploaded here it names their folder."""
+    named = dataset or (files[0][0] if len(files) == 1 else "FOLDER-OR-FILE")
+    told = {name: one for name, one in options.items() if one and (name, one) not in _USUAL}
+    return frame.command("init", dataset=named, **told)
+
+
+_USUAL = (("split", "auto"), ("base", EMBEDDED))
 
 
 def _from_where(origin: str) -> tuple[str, list[tuple[str, bytes]]]:

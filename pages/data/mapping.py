@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +20,11 @@ from pages.shared import frame
 
 _KEY = "data_look"
 _SHOWN_COLUMNS = 40
-_DAYS = {"day-first": "The day first: 3/4 is in April", "month-first": "The month first: 3/4 is in March"}
+_DAYS = {
+    "day-first": "The day first: 3/4 is in April",
+    "month-first": "The month first: 3/4 is in March",
+    "excel": "Numbers, as Excel counts days: 45352 is 1 March 2024",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,13 @@ def forget() -> None:
     st.session_state.pop(_KEY, None)
 
 
-def show(held: Held, word: str, controls: Mapping[str, str]) -> Answer | None:
+def show(
+    held: Held, word: str, controls: Mapping[str, str], command: Callable[[Mapping[str, Any]], str]
+) -> Answer | None:
     """Show what was found and the form of the mapping; return what is asked for, None for nothing.
 
-    `word` is the name of the button that takes the data in, `controls` the page's own for flags of remedies.
+    `word` is the name of the button that takes the data in, `controls` the page's own for flags of remedies,
+    `command` words the command that takes in the same with such options.
     """
     found = held.found
     with st.container(border=True, width=760, key="data_look"):
@@ -71,7 +78,7 @@ def show(held: Held, word: str, controls: Mapping[str, str]) -> Answer | None:
         _outcome(found, controls)
         _left_out(found)
         _rows(found)
-        return _form(found, word)
+        return _form(found, word, lambda parts: command({**held.options, "map": parts}))
 
 
 def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
@@ -119,10 +126,10 @@ def _rows(found: Preview) -> None:
         frame.table(pd.DataFrame(list(found.rows)), alt="The first rows of the data")
 
 
-def _form(found: Preview, word: str) -> Answer | None:
+def _form(found: Preview, word: str, command: Callable[[Mapping[str, str]], str]) -> Answer | None:
     """The columns with a guess for each; a layout that says itself what is what needs none."""
     looks = st.session_state.get(f"{_KEY}_count", 0)
-    with st.form(f"data_mapping_{looks}", border=False):
+    with st.container():
         guessed = any(column.part for column in found.columns)
         with st.expander("Which column is what", expanded=guessed or bool(found.refused)):
             chosen = _columns(found.columns[:_SHOWN_COLUMNS], looks)
@@ -131,14 +138,16 @@ def _form(found: Preview, word: str) -> Answer | None:
                     f"And {count(len(found.columns) - _SHOWN_COLUMNS, 'more column', 'more columns')}."
                 )
             beside = _beside(found, looks)
+        parts = _parts(chosen) | {name: value for name, value in beside.items() if value}
         with st.container(horizontal=True):
             takes = frame.action(
-                word, form=True, least="own", type="primary", icon=":material/download:",
-                key=f"data_look_import_{looks}",
+                word, least="own", type="primary", icon=":material/download:",
+                key=f"data_look_import_{looks}", command=command(parts),
             )  # fmt: skip
             again = frame.action(
-                "Look again", form=True, least="own", icon=":material/search:", key=f"data_look_again_{looks}"
-            )
+                "Look again", least="own", icon=":material/search:", key=f"data_look_again_{looks}",
+                command=f"{command(parts)} --preview",
+            )  # fmt: skip
     if not (takes or again):
         return None
     twice = [name for name, times in Counter(chosen.values()).items() if times > 1 and name not in SEVERAL]
@@ -146,7 +155,7 @@ def _form(found: Preview, word: str) -> Answer | None:
         st.error(f"Several columns are the {frame.plain(twice[0])}.", icon=":material/error:")
         st.caption("Leave one of them.")
         return None
-    return Answer(_parts(chosen) | {name: value for name, value in beside.items() if value}, takes)
+    return Answer(parts, takes)
 
 
 def _columns(columns: tuple[Column, ...], looks: int) -> dict[str, str]:
@@ -171,11 +180,14 @@ def _beside(found: Preview, looks: int) -> dict[str, str]:
     """What no column says: who answers, how days are written, the encoding, the task."""
     left, right = st.columns(2)
     told = found.mapping
-    speakers = list(dict.fromkeys([*([told["assistant"]] if told.get("assistant") else []), *found.speakers]))
+    chosen = [told["assistant"]] if told.get("assistant") else []
+    everybody = ["*"] if told.get("role") else []
+    speakers = list(dict.fromkeys([*chosen, *found.speakers, *everybody]))
     answers = left.selectbox(
         "Who answers",
         speakers,
         index=0 if told.get("assistant") else None,
+        format_func=lambda name: "everybody but the user" if name == "*" else name,
         placeholder="recognised by the role",
         key=f"data_assistant_{looks}",
     )

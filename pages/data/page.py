@@ -182,7 +182,13 @@ def _scorer(ws: Workspace) -> None:
             "Scores by the one before stay, under their own protocol. Where it reads too little, "
             "chrF decides."
         )
-        if frame.action("Use it", least="own", key="data_use_scorer", off=not name):
+        if frame.action(
+            "Use it",
+            least="own",
+            key="data_use_scorer",
+            off=not name,
+            command=frame.command("scorer", name.strip() or "NAME"),
+        ):
             with frame.boundary(), st.spinner("Reading ..."):
                 choose(ws, name.strip())
                 st.rerun()

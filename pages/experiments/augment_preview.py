@@ -78,7 +78,6 @@ def _last_run(ws: Workspace) -> None:
             frame.EXPERIMENTS, label="Train on augmented dialogues", icon=":material/science:",
             query_params=asked,
         )  # fmt: skip
-        frame.show_command(frame.command("run", "per-persona", use_augmented=True))
         return
     domain = reads.domain(ws)
     told: dict[str, Any] = read_json(integrity.result(ws, done[-1].run_id, "augmentation.json"))

@@ -17,14 +17,14 @@ from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import about, count, spelled
 from engine.domains import metrics
+from engine.results.comparing import row_role
 from engine.results.comparing.scene import NotScored
 from engine.runs.records import RunRecord
-from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
 from engine.stats.verdicts import BETTER, WORSE, verdict
 from engine.strategies.costs import together, words
+from engine.strategies.faults import way_in
 from engine.strategies.plan import Plan, Seen, look, plan
-from engine.strategies.possible import way_in
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS, Sweep
 from pages.shared import frame, launch, reads
@@ -32,7 +32,7 @@ from pages.shared import frame, launch, reads
 _PAGE = "experiments"
 _WIDE = 3
 _LISTED = 6
-_NOT_ITS_BEST = ("repeat", "ground")
+_NOT_ITS_BEST = frozenset({row_role.REPEAT, row_role.GROUND})
 _SPLIT = "val"  # choices are made on val; looking at test costs a look
 # What a family asks; one that a user's own strategy names stands under its name.
 _QUESTIONS = {
@@ -326,7 +326,7 @@ def _result(row: Row, reference: str) -> None:
         return
     if row["delta"] is None:
         return
-    bound = is_bound(row)
+    bound = row_role.is_bound(row)
     word = verdict(row, higher_is_better=metric.higher_is_better)
     icon, colour, _ = _VERDICTS.get(word, (":material/help:", "gray", ""))
     if bound:

@@ -147,7 +147,6 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
         st.markdown(f"First, what it needs or is compared with: **{names}**")
     st.markdown("\n".join(f"- {_line(one, sweep)}" for one in plans))
     st.caption(_summary(todo))
-    frame.show_command(command_of(sweep, fixed, ws, seed=seed))
     waiting = [run for run in todo if run.state not in ("queued", "running")]
     if not waiting:
         ids = ",".join(one.target.run_id for one in plans)
@@ -158,6 +157,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
         type="primary",
         icon=":material/play_arrow:",
         key=f"{key}_sweep_launch",
+        command=command_of(sweep, fixed, ws, seed=seed),
     ):
         jobs.submit(ws, as_one(plans))
         st.switch_page(frame.RUNS, query_params={"run": plans[0].target.run_id})
@@ -176,9 +176,9 @@ def _line(one: Plan, sweep: Sweep) -> str:
 
 def _summary(todo: Sequence[PlannedRun]) -> str:
     if not todo:
-        return "All of it is done. The same from a terminal:"
+        return "All of it is done."
     takes = words(together(run.left for run in todo))
-    return f"{count(len(todo), 'run')} in the background, {takes}. The same from a terminal:"
+    return f"{count(len(todo), 'run')} in the background, {takes}."
 
 
 @reads.kept

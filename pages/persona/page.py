@@ -20,7 +20,7 @@ from engine.strategies.clusterings import Clusters
 from pages.persona import scene as persona_scene
 from pages.persona import scores as persona_scores
 from pages.persona.scene import Scene
-from pages.shared import addresses, downloads, frame, judging, reads, replies, rescore
+from pages.shared import addresses, aside, downloads, frame, judging, reads, replies, rescore
 
 _LEAD = "Who is it, and what does each way of personalising do for this one person?"
 _LAST = "persona_looked_at_last"
@@ -85,6 +85,8 @@ def _scene(ws: Workspace, columns: Sequence[Any]) -> tuple[Scene | None, Callabl
         return None, partial(rescore.instead, ws, missing)
     except reads.NotJudged as waiting:
         return None, partial(judging.instead, ws, waiting, page="persona")
+    except aside.Underway as waiting:
+        return None, partial(frame.underway, waiting.job)
     except EngineError as error:  # the scores cannot be read; who she is can
         return None, partial(frame.show_error, error)
 
@@ -218,7 +220,7 @@ def _score_facts(ws: Workspace, scene: Scene, persona_id: str) -> list[tuple[str
 
 def _character(ws: Workspace, persona_id: str) -> None:
     st.subheader("Character and routines", anchor=False)
-    persona = next((one for one in reads.personas(ws) if one.persona_id == persona_id), None)
+    persona = reads.persona(ws, persona_id)
     if persona is None:
         st.caption("Only published scores are known of this persona.")
         return

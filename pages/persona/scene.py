@@ -19,7 +19,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.show.charts.leaderboard import is_bound
+from engine.results.comparing import row_role
 from engine.show.persona import table as tables
 from engine.show.persona.replies import Answered, answered
 from engine.show.persona.route import merge_of, merged_variants, read_routes, routing_runs
@@ -187,7 +187,7 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     metric, split = metric or next(iter(shown)), split or splits[0]
     protocol = _protocol(ws, protocols[protocols["split"] == split], metric=metric, split=split)
     first = reads.choices_on(ws, metric=metric, split=split, protocol=protocol)
-    names = [row["variant"] for row in first["rows"] if not is_bound(row)]
+    names = [row["variant"] for row in first["rows"] if not row_role.is_bound(row)]
     with columns[1]:
         reference = choice("Reference", names, name="reference", help=_REFERENCE_HELP) or names[0]
     asked = {"protocol": protocol, "reference": None if reference == first["reference"] else reference}
@@ -196,7 +196,7 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     )
     rows = found["rows"]
     grounds = {row["variant"]: row["built_on"] for row in rows if row["built_on"]}
-    bounds = [row["variant"] for row in rows if is_bound(row)]
+    bounds = [row["variant"] for row in rows if row_role.is_bound(row)]
     rivals = [row["variant"] for row in rows if row["variant"] not in (reference, *bounds)]
     with columns[0]:
         variant = choice("Variant", [*rivals, reference, *bounds], name="variant", help=_VARIANT_HELP)

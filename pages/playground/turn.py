@@ -15,7 +15,7 @@ from engine.domains import metrics
 from engine.domains.acts import Finding, findings
 from engine.domains.domain import Domain
 from engine.domains.metric import Metric
-from engine.show.persona.wording import Stretch, word_by_word
+from engine.show.persona.replies import Stretch, word_by_word
 from pages.shared import frame, reads
 
 _HIDDEN_NAMES = ("Left", "Right")

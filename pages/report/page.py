@@ -87,8 +87,6 @@ def _offer(ws: Workspace) -> None:
         )
         _button(ws, "Write the report", primary=True)
         _looks(ws)
-    st.caption("The same in a terminal:")
-    frame.show_command(frame.command("report"))
 
 
 def _button(ws: Workspace, label: str, *, primary: bool) -> None:
@@ -97,6 +95,7 @@ def _button(ws: Workspace, label: str, *, primary: bool) -> None:
         type="primary" if primary else "secondary",
         icon=":material/description:",
         key="report_write",
+        command=frame.command("report"),
         on_click=_write,
         args=(ws,),
     )

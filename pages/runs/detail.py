@@ -84,13 +84,24 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
     cancelled = resumed = over = False
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if record.state in ACTIVE:
-            cancelled = frame.action("Cancel", icon=":material/stop_circle:", key="runs_cancel")
+            cancelled = frame.action(
+                "Cancel",
+                icon=":material/stop_circle:",
+                key="runs_cancel",
+                command=frame.command("cancel", record.run_id),
+            )
         if record.state in RESUMABLE or record.blocked:
-            resumed = frame.action("Resume", icon=":material/resume:", key="runs_resume")
+            resumed = frame.action(
+                "Resume",
+                icon=":material/resume:",
+                key="runs_resume",
+                command=frame.command("resume", record.run_id),
+            )
         if record.state in RESUMABLE and record.progress:
             over = frame.action(
                 "Start over", icon=":material/restart_alt:", key="runs_over",
                 help="From the beginning: what it had done so far is deleted.",
+                command=frame.command("start-over", record.run_id),
             )  # fmt: skip
         if query := launch.clone_query(record):
             st.page_link(
@@ -131,6 +142,7 @@ def _reference(ws: Workspace, record: RunRecord) -> None:
         key="runs_reference",
         help="All is then compared with it, and new runs are built on it. What is built on another unified "
         "stays compared with that one.",
+        command=frame.command("reference", record.run_id),
     ):
         reference.choose(ws, record.run_id)
         st.rerun()

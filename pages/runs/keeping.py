@@ -43,18 +43,30 @@ def strip(ws: Workspace) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="runs_deleted_strip"):
         if last:
             st.markdown(f":material/delete: {frame.plain(_named(last))} deleted.", width="content")
-            if frame.action("Undo", icon=":material/undo:", key="runs_undo"):
+            if frame.action(
+                "Undo", icon=":material/undo:", key="runs_undo", command=frame.command("restore", *last)
+            ):
                 _back(ws, last)
         size = sum(one.size_bytes for one in gone.values()) / 1e6
         with st.popover(f"{count(len(gone), 'deleted run')}, {size:,.1f} MB", type="tertiary"):
             picked = st.multiselect("Deleted runs", list(gone), default=list(gone), key="runs_deleted_picked")
-            if frame.action("Bring back", icon=":material/undo:", key="runs_restore", off=not picked):
+            if frame.action(
+                "Bring back",
+                icon=":material/undo:",
+                key="runs_restore",
+                off=not picked,
+                command=frame.command("restore", *picked),
+            ):
                 _back(ws, picked)
             if frame.action(
                 "Remove the files for good", icon=":material/delete_forever:", key="runs_purge",
                 off=not picked, help="They cannot be brought back then.",
+                command=frame.command("delete", *picked, for_good=True),
             ):  # fmt: skip
                 _do(lambda: deleting.purge(ws, picked))
+
+
+_SWITCHES = {"star": ("star", "no_star"), "pinned": ("pin", "no_pin"), "hidden": ("hide", "no_hide")}
 
 
 def _switch(
@@ -63,7 +75,13 @@ def _switch(
     """A button that turns a mark on for all, or off where all have it."""
     has = all(getattr(one, field) for one in told)
     change: dict[str, Any] = {field: not has}
-    if frame.action(off if has else on, icon=icon, key=f"runs_{field}", type="tertiary"):
+    if frame.action(
+        off if has else on,
+        icon=icon,
+        key=f"runs_{field}",
+        type="tertiary",
+        command=frame.command("label", *names, **{_SWITCHES[field][has]: True}),
+    ):
         _do(lambda: labels.label(ws, names, **change))
 
 
@@ -72,15 +90,26 @@ def _words(ws: Workspace, names: list[str], told: Sequence[Label]) -> None:
     one = told[0] if len(told) == 1 else labels.NONE
     known = labels.tags(run_reads.labelled(ws))
     key = f"runs_words_{names[0] if len(names) == 1 else len(names)}"
-    with st.form(key, border=False):
+    with st.container():
         single = len(names) == 1
-        title = st.text_input("Title", one.title, max_chars=labels.LONGEST_TITLE) if single else ""
-        note = st.text_area("Note", one.note, max_chars=labels.LONGEST_NOTE) if single else ""
+        title = (
+            st.text_input("Title", one.title, max_chars=labels.LONGEST_TITLE, key=f"{key}_title")
+            if single
+            else ""
+        )
+        note = (
+            st.text_area("Note", one.note, max_chars=labels.LONGEST_NOTE, key=f"{key}_note") if single else ""
+        )
         tags = st.multiselect(
             "Tags" if single else "Tags for all of them", sorted({*known, *one.tags}), list(one.tags),
-            accept_new_options=True, placeholder="Choose or type",
+            accept_new_options=True, placeholder="Choose or type", key=f"{key}_tags",
         )  # fmt: skip
-        sent = frame.action("Save", icon=":material/save:", form=True, key=f"{key}_save")
+        changed = {"title": title, "note": note} if single else {}
+        gone = [tag for tag in one.tags if tag not in tags]
+        sent = frame.action(
+            "Save", icon=":material/save:", key=f"{key}_save",
+            command=frame.command("label", *names, **changed, tag=tags, untag=gone),
+        )  # fmt: skip
     if sent and single:
         _do(lambda: labels.label(ws, names, title=title, note=note, tags=tuple(tags)))
     elif sent:
@@ -97,7 +126,12 @@ def _delete(ws: Workspace, names: list[str]) -> None:
     st.markdown(
         f"{frame.plain(what)}: scores, log and adapters go. It can be undone until the files are removed."
     )
-    if frame.action(f"Delete {count(len(names), 'run')}", icon=":material/delete:", key="runs_delete"):
+    if frame.action(
+        f"Delete {count(len(names), 'run')}",
+        icon=":material/delete:",
+        key="runs_delete",
+        command=frame.command("delete", *names),
+    ):
         st.session_state[_LAST] = names
         _do(lambda: deleting.delete(ws, names))
 

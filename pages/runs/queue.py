@@ -79,11 +79,16 @@ def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> 
                 key=f"runs_first_{record.run_id}",
                 type="tertiary",
                 help="Move it to the front of the queue, with what it needs.",
+                command=frame.command("queue", "move", record.run_id, first=True),
             ):
                 jobs.move(frame.workspace(), record.run_id)
                 st.rerun()
             if frame.action(
-                "Cancel", icon=":material/close:", key=f"runs_drop_{record.run_id}", type="tertiary"
+                "Cancel",
+                icon=":material/close:",
+                key=f"runs_drop_{record.run_id}",
+                type="tertiary",
+                command=frame.command("cancel", record.run_id),
             ):
                 cancel(record.run_id)
     if len(queued) > _LISTED:
@@ -107,7 +112,10 @@ def _elsewhere(foreign: Sequence[RunRecord], choose: Callable[[list[str]], None]
             icon=":material/play_arrow:",
             key="runs_take_up",
             disabled=frame.read_only(),
-            help="Check what each run does first. To leave them, do nothing.",
+            help=frame.as_command(
+                "\n".join(frame.command("resume", one) for one in can_run),
+                "Check what each run does first. To leave them, do nothing.",
+            ),
         ):
             jobs.take_up(frame.workspace(), can_run)
             st.rerun()

@@ -13,7 +13,7 @@ import pandas as pd
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains import metrics
-from engine.results.comparing import sides
+from engine.results.comparing import row_role, sides
 from engine.results.comparing.comparison import compare_variants
 from engine.runs import labels
 from engine.runs.labels import Label
@@ -52,11 +52,11 @@ def scores(ws: Workspace, metric: str) -> dict[str, Score]:
             variant=one.row["variant"],
             variants=one.variants,
             mean=one.row["mean"],
-            delta=None if one.row["role"] == "reference" else one.row["delta"],
+            delta=None if row_role.is_reference(one.row) else one.row["delta"],
             low=one.row["ci_low"],
             high=one.row["ci_high"],
             verdict=one.row["verdict"],
-            competes=one.row["role"] in ("", "reference"),
+            competes=row_role.takes_part(one.row),
             reference=str(one.row["built_on"] or found["reference"]),
         )
         for run_id, one in sides.by_run(found, metrics.chosen(ws, metric)).items()

@@ -60,9 +60,8 @@ def _other(ws: Workspace) -> None:
     base = base_card.choose("settings_base", current=current)
     st.caption(
         "What was made stays and is shown under its own protocol; what is launched from then on stands on "
-        "the new base. The same in a terminal:"
+        "the new base."
     )
-    frame.show_command(frame.command("base", "use", base or "NAME"))
     with st.container(horizontal=True):
         looks = st.button("Look at it", icon=":material/search:", key="settings_base_look")
         uses = st.button(
@@ -70,6 +69,7 @@ def _other(ws: Workspace) -> None:
             icon=":material/swap_horiz:",
             key="settings_base_use",
             disabled=frame.read_only() or base == current,
+            help=frame.as_command(frame.command("base", "use", base or "NAME")),
         )
     with frame.boundary():
         if looks or uses:

@@ -49,7 +49,11 @@ def show(ws: Workspace) -> None:
     mine = [one for kind in chosen for one in kinds[kind]]
     told = cleaning.words(mine)
     if chosen and frame.action(
-        f"Take away {told}", icon=":material/delete:", key="settings_clean", least="own"
+        f"Take away {told}",
+        icon=":material/delete:",
+        key="settings_clean",
+        least="own",
+        command=frame.command("clean", *chosen, yes=True),
     ):
         _confirm(ws, tuple(chosen), told)
 

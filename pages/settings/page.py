@@ -115,9 +115,17 @@ def _read_only(ws: Workspace, settings: Machine) -> None:
         disabled=forced or bool(obstacle("own")),
         on_change=_change_read_only,
         args=(ws,),
-        help=f"Set by {READ_ONLY} for this app." if forced else obstacle("own") or "For showing a study.",
+        help=f"Set by {READ_ONLY} for this app."
+        if forced
+        else obstacle("own")
+        or frame.as_command(
+            frame.command("machine", **{_OTHER[read_only(ws)]: True}), "For showing a study."
+        ),
     )
     st.caption("While it is on, nothing can be launched, cancelled, written or rebuilt.")
+
+
+_OTHER = {False: "read_only", True: "no_read_only"}
 
 
 def _change_read_only(ws: Workspace) -> None:
@@ -171,10 +179,16 @@ def _disk(ws: Workspace) -> None:
 def _doctor(ws: Workspace) -> None:
     st.subheader("Is everything in order?", anchor=False)
     with st.container(horizontal=True, gap="small"):
-        if st.button("Check the workspace", icon=":material/stethoscope:", key="settings_check"):
+        if st.button(
+            "Check the workspace", icon=":material/stethoscope:", key="settings_check",
+            help=frame.as_command(frame.command("doctor")),
+        ):  # fmt: skip
             with st.spinner("Checking every run, file and fingerprint ..."):
                 st.session_state["settings_checks"] = (examine(ws), _results(ws))
-        if st.button("Rebuild the results", icon=":material/refresh:", key="settings_rebuild"):
+        if st.button(
+            "Rebuild the results", icon=":material/refresh:", key="settings_rebuild",
+            help=frame.as_command(frame.command("rebuild-db")),
+        ):  # fmt: skip
             _confirm_rebuild(ws)
     with frame.boundary():
         _missing_metrics(ws)
@@ -193,6 +207,7 @@ def _doctor(ws: Workspace) -> None:
         key="settings_mend",
         least="own",
         help="Removes files half written and folders that never became a run. Touches no result.",
+        command=frame.command("doctor", fix=True),
     ):
         with st.spinner("Mending, and checking again ..."):
             st.session_state["settings_checks"] = (examine(ws, fix=True), _results(ws))

@@ -14,7 +14,7 @@ from pages.shared import frame
 
 def queue(ws: Workspace, settings: Machine) -> None:
     """The launcher and the queue, to be changed: what is at work goes on, what waits starts by these."""
-    with st.form("settings_queue", border=True):
+    with st.container(border=True):
         left, right = st.columns(2)
         slots = left.number_input(
             "Runs at work at once", min_value=0, max_value=64, value=settings.training_slots, step=1,
@@ -40,15 +40,18 @@ def queue(ws: Workspace, settings: Machine) -> None:
                 placeholder="as many as fit",
             )  # fmt: skip
             runs = right.number_input("Runs at once", 0, 64, settings.ray_runs, 1, key="settings_runs")
-        saved = frame.action("Save", form=True, least="own", icon=":material/save:")
+        told = {"ray_address": address.strip(), "ray_cpus": cpus, "ray_gpus": gpus, "ray_tasks": tasks}
+        told |= {"training_slots": slots, "launcher": launcher, "ray_runs": runs}
+        changed = {name: one for name, one in told.items() if one != getattr(settings, name)}
+        saved = frame.action(
+            "Save", least="own", icon=":material/save:", key="settings_queue_save",
+            command=frame.command("machine", **(changed or {"training_slots": slots})),
+        )  # fmt: skip
     if saved:
         with frame.boundary():
-            told = {"ray_address": address.strip(), "ray_cpus": cpus, "ray_gpus": gpus, "ray_tasks": tasks}
-            change_machine(ws, training_slots=slots, launcher=launcher, ray_runs=runs, **told)
+            change_machine(ws, **told)
             st.toast("Saved.")
             st.rerun()
-    st.caption("The same from a terminal:")
-    frame.show_command(frame.command("machine", training_slots=settings.training_slots))
 
 
 def keys(ws: Workspace) -> None:

@@ -76,7 +76,13 @@ def _running(ws: Workspace, record: RunRecord) -> None:
 
 
 def _stop(ws: Workspace, record: RunRecord, label: str, *, icon: str) -> None:
-    if frame.action(label, icon=icon, type="tertiary", key=f"dock_stop_{record.run_id}"):
+    if frame.action(
+        label,
+        icon=icon,
+        type="tertiary",
+        key=f"dock_stop_{record.run_id}",
+        command=frame.command("cancel", record.run_id),
+    ):
         with st.spinner("Asking the run to write a checkpoint and end ..."):
             jobs.cancel(ws, record.run_id)
         st.rerun()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,12 +28,12 @@ from engine.core.paths import TornFile, Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
 from engine.core.plain import in_table
 from engine.core.roles import Role
-from engine.core.wording import STATE_WORDS
+from engine.core.wording import STATE_WORDS, duration
 from engine.domains.metric import Metric
 from engine.results import store
 from engine.show import glossary
 from engine.show.charts.looks import CHOSEN, Chart, quick
-from pages.shared import addresses, downloads, numbers, reads, sign_in, studies
+from pages.shared import addresses, aside, downloads, numbers, reads, sign_in, studies
 from pages.shared.addresses import ALL as ALL
 from pages.shared.addresses import choose as choose
 from pages.shared.addresses import chosen as chosen
@@ -68,6 +69,8 @@ _MENU = (
 _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (WORDS, "words", "Keys and words"))
 
 BY_KEY = "By key: Tab into the table, arrows to a row, Shift+Space opens it."
+_TICK_SECONDS = 1.0
+_UNDERWAY = "underway"  # among what the page has said
 _SAID = "frame_said"  # what the page has said went wrong, and which of its parts said so
 _COMMAND_AT_ITS_END = re.compile(
     rf"(?P<told>.*): (?P<command>{PROGRAM} (?:(?!\. |, | \().)+)(?P<after> \(.+\))?", re.DOTALL
@@ -127,6 +130,12 @@ def _page(script: str, address: str, title: str) -> st.Page:
     return st.Page(script, title=title, url_path=address or None, default=not address)
 
 
+def modules() -> list[str]:
+    """Return the names of the modules of the menu's pages."""
+    scripts = (Path(script).relative_to(_PAGES_FOLDER.parent).with_suffix("") for script, *_ in _MENU)
+    return [".".join(one.parts) for one in scripts]
+
+
 def script_of(address: str) -> str:
     """Return the script of the page at an address, "" for the first."""
     found = {own: script for script, own, *_ in (*_MENU, *_BY_LINK)}
@@ -170,17 +179,27 @@ def action(
     off: bool = False,
     help: str | None = None,
     form: bool = False,
+    command: str = "",
     **told: Any,
 ) -> bool:
     """Show a button for what changes something: it is off, and says why, where it may not be done.
 
-    In a `form` it is what sends it.
+    In a `form` it is what sends it. `command` is the line (or lines) that does the same.
     """
     button, why = st.form_submit_button if form else st.button, closed(least)
-    pressed = bool(button(label, disabled=off or bool(why), help=plain(why) if why else help, **told))
+    pressed = bool(
+        button(
+            label, disabled=off or bool(why), help=plain(why) if why else as_command(command, help), **told
+        )
+    )
     if pressed:
         reads.begin()
     return pressed
+
+
+def as_command(command: str, help: str | None = None) -> str | None:
+    """Return what a button tells who hovers or comes by key: what it does, and its command, to copy."""
+    return f"{help or ''}\n\nAs a command:\n```\n{command}\n```".strip() if command else help
 
 
 def is_prepared(ws: Workspace) -> bool:
@@ -220,6 +239,8 @@ def boundary(controls: Mapping[str, str] | None = None) -> Iterator[None]:
             yield
     except EngineError as error:
         show_error(error, controls)
+    except aside.Underway as waiting:
+        underway(waiting.job)
     except OSError as error:
         told = refusal(error)
         if told is None:
@@ -270,6 +291,26 @@ def show_error(error: EngineError, controls: Mapping[str, str] | None = None) ->
             alt="Faults found in the data, by file and line",
         )
     remedy(here(error.hint))
+
+
+def underway(job: aside.Job) -> None:
+    """Show how far an answer is that takes its time, once a page; the page is drawn anew when it is there."""
+    if st.session_state[_SAID].setdefault(_UNDERWAY, _part.get()) == _part.get():
+        st.fragment(_progress, run_every=_TICK_SECONDS)(job)
+
+
+def _progress(job: aside.Job) -> None:
+    if job.made.done():
+        st.rerun()
+    took = duration(time.monotonic() - job.began)
+    if job.total:
+        done = job.total - job.left
+        st.progress(done / job.total, text=f"Comparing: {done:,} of {job.total:,} pairs of variants, {took}")
+    else:
+        st.caption(f":material/hourglass_top: Reading the scores, {took} so far")
+    st.caption(
+        "Once after new results or a new version; it is kept. The rest of the page can be used meanwhile."
+    )
 
 
 def is_said(error: EngineError) -> bool:

@@ -60,7 +60,7 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
             lost = f"Personas that {LOST} against the reference."
             _number("Lost over 10 points", str(row["catastrophic"]), lost)
         smallest = row["min_detectable_effect"]
-        if smallest:
+        if smallest and (smallest <= 1 or not metric.in_points):
             found = "A true difference of this size gets a verdict in four of five studies like this one."
             _number("Detectable", f"{metric.size(smallest)}{metric.unit_words}", found)
         limit = row["noise_limit"]

@@ -35,6 +35,12 @@ def instead(ws: Workspace, missing: NotJudged, *, page: str) -> None:
                     icon=":material/lock:",
                     key=f"{page}_freeze",
                     help="Writes down what test will be asked, hashed; the report says what was planned.",
+                    command=frame.command(
+                        "freeze",
+                        variant=missing.waiting,
+                        primary=missing.metric.name,
+                        reference=missing.asked.get("reference"),
+                    ),
                     on_click=_freeze,
                     args=(ws, missing),
                 )
@@ -55,9 +61,21 @@ def offer(ws: Workspace, missing: NotJudged, label: str, *, key: str) -> None:
         icon=":material/gavel:",
         key=key,
         help=frame.plain(f"Looks at test for {names}, and counts it."),
+        command=_command(missing),
         on_click=_judge,
         args=(ws, missing),
     )
+
+
+def _command(missing: NotJudged) -> str:
+    names = {"variants": "variant"}
+    return frame.command(
+        "compare", split="test", metric=missing.metric.name,
+        **{names.get(name, name): one for name, one in missing.asked.items() if name in _ASKED and one},
+    )  # fmt: skip
+
+
+_ASKED = ("reference", "protocol", "family", "variants", "margin")
 
 
 def _judge(ws: Workspace, missing: NotJudged) -> None:

@@ -23,10 +23,9 @@ from engine.runs.room import lacking
 from engine.show.run_words import title_of
 from engine.strategies import costs, registry
 from engine.strategies.cloning import command_of, naming_parent, settings_of
-from engine.strategies.faults import faults
+from engine.strategies.faults import faults, way_in
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, PlannedRun, Seen, as_one, inapplicable, look, plan
-from engine.strategies.possible import way_in
 from engine.strategies.spec import Experiment, Upstream, validate
 from pages.shared import frame, launch_fields
 from pages.shared.launch_fields import Field
@@ -138,8 +137,7 @@ def show_plan(
     seen: Seen | None = None,
     brief: bool = False,
 ) -> None:
-    """Show what a launch will run, the command that does the same, and the button; `brief` shows the button
-    first and folds the rest.
+    """Show what a launch will run, and the button; `brief` shows the button first and folds the rest.
 
     Where fields keep it from being planned it says which. Raises EngineError with every fault of parameters
     that no form has checked.
@@ -150,7 +148,7 @@ def show_plan(
         st.error(f"Not ready to run: {names} {need} another look.", icon=":material/edit:")
         return
     button = st.container(gap="xsmall") if brief else nullcontext()
-    with st.expander("What it runs, and the command", icon=":material/list:") if brief else nullcontext():
+    with st.expander("What it runs", icon=":material/list:") if brief else nullcontext():
         controls = experiment.traits.trains and st.checkbox(
             "With its controls",
             value=True,
@@ -172,16 +170,25 @@ def show_plan(
         for note in planned.notes:
             st.caption(f":material/info: {frame.plain(note)}")
         st.caption(_summary(planned, todo))
-        line = command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream)
-        frame.show_command(f"{line} --no-controls" if experiment.traits.trains and not controls else line)
+        line = _without_controls(
+            command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream),
+            experiment, controls=controls,
+        )  # fmt: skip
     with button:
-        _launch_button(ws, experiment, planned, todo, key=key, prominent=prominent)
+        _launch_button(ws, experiment, planned, todo, line, key=key, prominent=prominent)
         if brief and todo:
             st.caption(f"{count(len(todo), 'run')} in the background, {costs.words(planned.left)}.")
 
 
 def _launch_button(
-    ws: Workspace, experiment: Experiment, planned: Plan, todo: list[PlannedRun], *, key: str, prominent: bool
+    ws: Workspace,
+    experiment: Experiment,
+    planned: Plan,
+    todo: list[PlannedRun],
+    line: str,
+    *,
+    key: str,
+    prominent: bool,
 ) -> None:
     """The button that launches a plan, or the way to what is there of it already."""
     state = planned.target.state
@@ -189,9 +196,13 @@ def _launch_button(
         words = {"succeeded": "is done", "queued": "is queued", "running": "is running"}[state]
         run_id = planned.target.run_id
         told, icon = f"This run {words}: {run_id}", frame.STATE_ICONS[state]
-        st.page_link(frame.RUNS, label=told, icon=icon, query_params={"run": run_id})
+        st.page_link(
+            frame.RUNS, label=told, icon=icon, query_params={"run": run_id}, help=frame.as_command(line)
+        )
         missing = [run for run in todo if run.state is None]
-        if missing and frame.action("Run its controls", icon=":material/balance:", key=f"{key}_missing"):
+        if missing and frame.action(
+            "Run its controls", icon=":material/balance:", key=f"{key}_missing", command=line
+        ):
             launch(ws, planned)
         return
     closed = _obstacle(ws, planned)
@@ -202,7 +213,7 @@ def _launch_button(
         icon=":material/play_arrow:",
         key=f"{key}_launch",
         disabled=bool(closed),
-        help=closed or None,
+        help=closed or frame.as_command(line),
     ):
         launch(ws, planned)
 
@@ -232,9 +243,23 @@ def start(ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: s
     """Show a button that puts plans into the queue; hovering tells what they take."""
     runs = {run.run_id: run for one in plans for run in one.runs if run.state != "succeeded"}
     told = f"{count(len(runs), 'run')}, {costs.words(costs.together(run.left for run in runs.values()))}"
-    if frame.action(frame.plain(label), key=key, icon=icon, help=told):
+    command = "\n".join(_command(ws, one) for one in plans)
+    if frame.action(frame.plain(label), key=key, icon=icon, help=told, command=command):
         jobs.submit(ws, as_one(plans))
         st.rerun()
+
+
+def _command(ws: Workspace, planned: Plan) -> str:
+    """The command that launches a plan: it finds by itself what is not there of what the run builds on."""
+    spec, experiment = planned.target.spec, registry.get(planned.experiment, ws)
+    made = {run.run_id for run in planned.runs if run.state is None}
+    upstream = {role: run_id for role, run_id in spec.upstream.items() if run_id not in made}
+    controls = any(run.purpose == "control" for run in planned.runs)
+    return _without_controls(command_of(spec, ws, upstream=upstream), experiment, controls=controls)
+
+
+def _without_controls(line: str, experiment: Experiment, *, controls: bool) -> str:
+    return f"{line} --no-controls" if experiment.traits.trains and not controls else line
 
 
 def offer(ws: Workspace, planned: Plan, label: str, *, key: str, icon: str) -> None:
@@ -334,7 +359,7 @@ def _line(run: PlannedRun) -> str:
 
 def _summary(planned: Plan, todo: list[PlannedRun]) -> str:
     if not todo:
-        return "Everything in this plan is done. The same from a terminal:"
+        return "Everything in this plan is done."
     least = f", at least {planned.room}" if planned.room else ""
     takes = f"{costs.words(planned.left)}{least}"
-    return f"{count(len(todo), 'run')} in the background, {takes}. The same from a terminal:"
+    return f"{count(len(todo), 'run')} in the background, {takes}."

@@ -27,7 +27,7 @@ from engine.core.types import Dialogue
 from engine.core.wording import SPLIT_WORDS as SPLIT_WORDS
 from engine.core.wording import count
 from engine.data import load_dataset, load_splits
-from engine.data.dataset import contents, load_personas
+from engine.data.dataset import contents, load_persona, load_personas
 from engine.data.dataset import dialogues_of as load_dialogues
 from engine.data.portrait import Portrait, portrait
 from engine.data.statistics import subject_shares
@@ -35,13 +35,14 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
 from engine.results import store
-from engine.results.comparing import frozen, looks
+from engine.results.comparing import frozen, looks, row_role
 from engine.results.comparing.comparison import compare_variants
-from engine.results.comparing.lasting import rests_on
+from engine.results.comparing.lasting import rests_on, results_of
 from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import set_scene
 from engine.results.study import autopilot
 from engine.serve.conversation import choices
+from pages.shared import aside
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,16 +75,10 @@ def version(ws: Workspace) -> str:
     """Return what changes with the results, and with the definition of a metric; looked up once a drawing."""
     seen = _seen.get()
     if seen is None or time.monotonic() - seen.began > _AS_LONG:
-        return _version(ws)
+        return results_of(ws)
     if ws.root not in seen.versions:
-        seen.versions[ws.root] = _version(ws)
+        seen.versions[ws.root] = results_of(ws)
     return seen.versions[ws.root]
-
-
-def _version(ws: Workspace) -> str:
-    return " ".join(
-        [store.version(ws), *(f"{one.name}:{one.version}" for one in metrics.of_study(ws).values())]
-    )
 
 
 def _data(ws: Workspace) -> str:
@@ -124,11 +119,12 @@ _SLOTS = 32  # answers of one function on disk: a question takes the place of an
 
 
 def lasting(
-    form: Any, *, version: Callable[[Workspace], str] = version
+    form: Any, *, until: Callable[[Workspace], str] = version
 ) -> Callable[[Callable[Concatenate[Workspace, P], R]], Callable[Concatenate[Workspace, P], R]]:
     """As `kept`, and on disk as a record of `form`: for what takes long and rests on results alone.
 
-    The next process then reads it, as long as nothing that results rest on is another.
+    The next process then reads it, as long as nothing that results rest on is another. Raises aside.Underway
+    where it takes its time.
     """
 
     def kept_so(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concatenate[Workspace, P], R]:
@@ -136,11 +132,17 @@ def lasting(
         def read(ws: Workspace, *args: P.args, **kwargs: P.kwargs) -> R:
             asked = repr((function.__module__, function.__qualname__, args, sorted(kwargs.items())))
             slot = int(hashlib.sha256(asked.encode()).hexdigest(), 16) % _SLOTS
-            name, made_from = f"{function.__name__.strip('_')}-{slot:02d}", (_PAGES, asked, *rests_on(ws))
-            found: R = disk.on_disk(ws, name, made_from, form, lambda: function(ws, *args, **kwargs))
+            name, made_from = f"{function.__name__.strip('_')}-{slot:02d}", (_PAGES, asked)
+            found: R | None = disk.held(ws, name, (*made_from, *rests_on(ws, version(ws))), form)
+            if found is None:  # what is made now is of what there is now, later than the drawing began
+                now = (*made_from, *rests_on(ws, results_of(ws)))
+                found = aside.made(
+                    ws, (str(ws.root), name, *now),
+                    lambda: disk.on_disk(ws, name, now, form, lambda: function(ws, *args, **kwargs)),
+                )  # fmt: skip
             return found
 
-        return kept(read, version=version)
+        return kept(read, version=until)
 
     return kept_so
 
@@ -149,7 +151,7 @@ def _with_plans(ws: Workspace) -> str:
     return f"{version(ws)} {frozen.size(ws)}"
 
 
-_compared = lasting(dict[str, Any], version=_with_plans)(compare_variants)
+_compared = lasting(dict[str, Any], until=_with_plans)(compare_variants)
 scores, example_rows, variants = kept(store.score_table), kept(store.example_rows), kept(store.variants)
 
 
@@ -164,7 +166,7 @@ def protocols(ws: Workspace) -> pd.DataFrame:
 
 
 dataset, splits, domain = load_dataset, load_splits, domain_of  # the first two are kept by the engine
-personas = load_personas
+personas, persona = load_personas, load_persona
 
 
 class NotJudged(EngineError):
@@ -207,7 +209,9 @@ def _unjudged(ws: Workspace, metric: Metric, asked: Mapping[str, Any]) -> list[s
     return [
         row["variant"]
         for row in on_val["rows"]
-        if not row["role"] and row["variant"] in wanted and (row["variant_id"], metric.name) not in known
+        if row_role.competes(row)
+        and row["variant"] in wanted
+        and (row["variant_id"], metric.name) not in known
     ]
 
 

@@ -30,8 +30,8 @@ def offer(ws: Workspace, metrics: Sequence[Metric]) -> None:
         f"Compute {frame.plain(names)}" if len(metrics) == 1 else "Compute what is missing",
         icon=":material/calculate:",
         key="rescore_" + "_".join(one.name for one in metrics),
-        help="For the replies that are there; nothing is generated again. In a terminal: "
-        + frame.plain(frame.command("rescore", metric=[one.name for one in metrics])),
+        help="For the replies that are there; nothing is generated again.",
+        command=frame.command("rescore", metric=[one.name for one in metrics]),
     ):
         with st.spinner(f"Computing {names} ..."):
             done = rescoring.rescore(ws, [one.name for one in metrics])

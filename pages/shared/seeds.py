@@ -19,7 +19,7 @@ _ACTIVE = ("queued", "running")
 
 
 def repeat(ws: Workspace, run_ids: Sequence[str] = (), *, key: str) -> None:
-    """Show how many seeds, the cost, the command and the button; says why where nothing can be repeated."""
+    """Show how many seeds, the cost and the button; says why where nothing can be repeated."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         seeds = st.number_input(
             "Seeds", min_value=2, max_value=MOST_SEEDS, value=SEEDS, key=f"{key}_seeds", width=110,
@@ -32,10 +32,10 @@ def repeat(ws: Workspace, run_ids: Sequence[str] = (), *, key: str) -> None:
             return
         missing = [run for run in planned.runs if run.state != "succeeded" and run.state not in _ACTIVE]
         pressed = bool(missing) and frame.action(
-            f"Repeat with {count(int(seeds), 'seed')}", icon=":material/casino:", key=f"{key}_repeat"
-        )
+            f"Repeat with {count(int(seeds), 'seed')}", icon=":material/casino:", key=f"{key}_repeat",
+            command=command_of(ws, run_ids, seeds=int(seeds)),
+        )  # fmt: skip
     st.caption(frame.plain(_words(planned)))
-    frame.show_command(command_of(ws, run_ids, seeds=int(seeds)))
     if pressed:
         jobs.submit(ws, planned)
         st.switch_page(frame.RUNS, query_params={"run": missing[0].run_id})

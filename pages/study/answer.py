@@ -14,6 +14,7 @@ from engine.core.types import Row
 from engine.core.wording import count
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
+from engine.results.comparing import row_role
 from engine.results.comparing.headline import Headline, headline, opening_split
 from engine.results.comparing.pairings import pairings
 from engine.results.comparing.scene import NotScored
@@ -64,7 +65,7 @@ def show(ws: Workspace) -> Shown | None:
 
 def _front(found: Mapping[str, Any], told: Headline, metric: Metric) -> list[Row]:
     """The one that was chosen and the best beside it, of those that compete."""
-    rows = [row for row in found["rows"] if row["role"] == "" and row["delta"] is not None]
+    rows = [row for row in found["rows"] if row_role.competes(row) and row["delta"] is not None]
     chosen = None if told.chosen is None else told.chosen["variant"]
     rows.sort(key=lambda row: (row["variant"] != chosen, -metric.sign * row["delta"], row["variant"]))
     return rows[:_FRONT]

@@ -85,7 +85,6 @@ def plan_ahead(ws: Workspace, seen: Seen) -> None:
                 launch.start(
                     ws, [clustering], "Cluster the personas", key="home_clustering", icon=":material/hub:"
                 )
-    frame.show_command(frame.command("pilot", name, personas=few))
     for one in _pilots(ws):
         _forecast(one)
     for line in tuning.tuned_words(ws):
@@ -107,7 +106,14 @@ def _tune(ws: Workspace, name: str, seen: Seen) -> None:
     """The button that tunes a strategy in the background; off while one is tuned."""
     at_it = tuning.under_way(ws)
     told = f"Settings of it on validation, for the time of {_BUDGET:g} runs on all personas."
-    if frame.action("Tune it", key="home_tune", icon=":material/tune:", off=at_it is not None, help=told):
+    if frame.action(
+        "Tune it",
+        key="home_tune",
+        icon=":material/tune:",
+        off=at_it is not None,
+        help=told,
+        command=frame.command("tune", name, budget=_BUDGET),
+    ):
         tuning.start(ws, name, budget=_BUDGET)
         st.rerun()
     if at_it is not None:

@@ -138,6 +138,7 @@ def _first_visit(ws: Workspace) -> None:
                 type="primary",
                 icon=":material/play_arrow:",
                 key="home_prepare",
+                command=frame.command("init", dataset="world:default", personas=_FIRST_PERSONAS),
                 least="own",
             )
             st.page_link(

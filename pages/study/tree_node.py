@@ -155,8 +155,8 @@ def _numbers(measured: Measured) -> str:
     parts = [
         f"{gain_words(measured)}, 95 % interval",
         f"p {told if told.startswith('<') else f'= {told}'}",
-        f"{percent(measured.share_improved)} of personas better "
-        f"({outcomes(measured.wins, measured.ties, measured.losses)})",
+        f"{percent(measured.share_improved)} of personas improve "
+        f"(by count {outcomes(measured.wins, measured.ties, measured.losses)})",
     ]
     return frame.plain("; ".join(parts)) + "."
 

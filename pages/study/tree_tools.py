@@ -46,7 +46,12 @@ def autopilot_box(ws: Workspace, stood: Stand) -> None:
         if stood.walk.result is not None:
             return
         label = "Resume" if resumable else "Start the autopilot"
-        if frame.action(label, icon=":material/flight_takeoff:", key="home_autopilot_start"):
+        if frame.action(
+            label,
+            icon=":material/flight_takeoff:",
+            key="home_autopilot_start",
+            command=frame.command("autopilot", "start", tree.name, cluster=tree.cluster),
+        ):
             autopilot.start(ws, tree.name, cluster=tree.cluster)
             st.rerun()
 
@@ -61,7 +66,12 @@ def _watched() -> None:
         st.rerun()
     assert found is not None
     _told(ws, found)
-    if frame.action("Stop", icon=":material/stop_circle:", key="home_autopilot_stop"):
+    if frame.action(
+        "Stop",
+        icon=":material/stop_circle:",
+        key="home_autopilot_stop",
+        command=frame.command("autopilot", "stop"),
+    ):
         with st.spinner("Stopping ..."):
             autopilot.stop(ws)
         st.rerun()
@@ -137,7 +147,10 @@ def edit(ws: Workspace, tree_name: str) -> None:
         st.caption("This tree ships with Persona Lab and stays as it is. A copy is yours to edit.")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             new_name = st.text_input("Name of the copy", f"my-{tree_name}", key=f"home_copy_name_{tree_name}")
-            if frame.action("Copy", icon=":material/content_copy:", key="home_copy"):
+            if frame.action(
+                "Copy", icon=":material/content_copy:", key="home_copy",
+                command=frame.command("tree", tree_name, copy=(new_name or "").strip()),
+            ):  # fmt: skip
                 with frame.boundary():
                     tree_library.copy(ws, tree_name, (new_name or "").strip())
                     open_tree((new_name or "").strip())
@@ -145,7 +158,13 @@ def edit(ws: Workspace, tree_name: str) -> None:
         return
     edited = st.text_area("The tree, as YAML", text, height=420, key=f"home_edit_{tree_name}")
     with st.container(horizontal=True):
-        saved = frame.action("Check and save", type="primary", icon=":material/save:", key="home_save")
+        saved = frame.action(
+            "Check and save",
+            type="primary",
+            icon=":material/save:",
+            key="home_save",
+            command=frame.command("tree", tree_name, save="edited.yaml"),
+        )
         removed = frame.action("Delete this tree", icon=":material/delete:", key="home_delete")
     if saved:
         with frame.boundary():

@@ -37,7 +37,10 @@ def show(ws: Workspace, *, key: str) -> None:
             help="A dictionary by persona, a list `per_persona_metrics`, a router's `routing_decisions`, or "
             "a table with the column persona_id. A zip keeps the folders, which name the variants.",
         )
-        sent = frame.action("Import the study", form=True, least="own", icon=":material/upload_file:")
+        sent = frame.action(
+            "Import the study", form=True, least="own", icon=":material/upload_file:",
+            command=frame.command("import-study", "FILE-OR-FOLDER"),
+        )  # fmt: skip
     if sent:
         st.session_state.pop(_KEPT, None)
         with frame.boundary():

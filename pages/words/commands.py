@@ -67,7 +67,8 @@ def show() -> None:
     st.subheader("Commands", anchor=False)
     st.caption(
         "Whatever a button does, a command does, too: `python -m engine` and its name; `--help` says what "
-        "each takes. Forms and buttons that start something show theirs, to copy."
+        "each takes. A button that changes something tells its command with its form's present values, to "
+        "copy: hover over it, or come by Tab."
     )
     rows = [
         {"Command": name, "Page": page, "Where": WHERE[name]}

@@ -85,6 +85,9 @@ def test_counts_agree_with_their_noun() -> None:
 
 def test_an_interval_without_numbers_is_a_dash() -> None:
     assert wording.interval(0.01, 0.034) == "+1.0 to +3.4"
+    assert wording.interval(-0.03, -0.0002) == "−3.0 to −0.02"  # its end is no 0, whatever is rounded
+    assert wording.interval(-0.03, 0.0) == "−3.0 to 0.0"
+    assert wording.interval(-1e-9, 0.03) == "0.0 to +3.0"
     assert wording.interval(None, 0.034) == "\N{EN DASH}"
 
 

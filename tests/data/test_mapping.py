@@ -122,6 +122,12 @@ def test_a_second_import_of_the_same_columns_needs_no_questions(
     again = prepare_upload(ws, {"more.csv": more}, force=True)
     assert again["counts"]["personas"] == 8
     assert "Columns are understood as at the import before." in again["notes"]
+    head, *rest = more.splitlines()
+    wider = b"\n".join([head + b";mood", *(line + b";fine" for line in rest)])
+    assert any("New and left out: mood." in one for one in preview_upload(ws, [("wider.csv", wider)]).notes)
+    other = b"\n".join([head.replace(b"created_at", b"when"), *reversed(rest)])
+    told = preview_upload(ws, [("other.csv", other)], map=TICKETS).notes
+    assert any("used are gone (created_at)" in one for one in told)
     elsewhere = Workspace(tmp_path / "elsewhere")
     kept = str(ws.dataset / "card.json")
     assert prepare(elsewhere, dataset=tickets, map=kept)["data_hash"] == card["data_hash"]

@@ -142,6 +142,11 @@ def test_the_checks_see_repeats_and_a_persona_that_weighs_too_much() -> None:
     assert failed(repeated, split_by_time(repeated)) == {"no repeats"}
     lopsided = dataset_of([90, 5, 5, 5, 5])
     assert failed(lopsided, split_by_time(lopsided)) == {"balance"}
+    rows = list(dataset.dialogues)
+    rows[1] = replace(rows[1], messages=rows[1].messages * 90)
+    endless = Dataset(dataset.personas, tuple(rows))
+    (wrong,) = (one for one in check_splits(endless, split_by_time(endless)) if not one["ok"])
+    assert wrong["detail"] == "persona_000 holds the most examples: 71.2 % (limit 40.0 %)"
 
 
 def test_personas_kept_unseen_are_in_no_other_split() -> None:

@@ -22,6 +22,10 @@ MAY = datetime(2023, 5, 8, 13, 56, tzinfo=UTC).timestamp()
         "Mon May 08 13:56:00 +0000 2023", "08.05.2023 13:56", int(MAY), MAY, str(int(MAY)), int(MAY * 1000),
         str(int(MAY * 10**6)), int(MAY * 10**9), {"$date": "2023-05-08T13:56:00Z"}, "20230508T135600",
         {"$date": {"$numberLong": str(int(MAY * 1000))}}, "2023-05-08 05:56:00 PST", "2023-05-08 15:56 CEST",
+        "08-May-23 13:56", "2023年5月8日 13:56",
+        "2023년 5월 8일 13:56", "2023-05-08T15:56+02:00[Europe/Paris]",
+        "Montag, 8. Mai 2023, 13:56 Uhr", "8 mai 2023 à 13h56", "8 de mayo de 2023 13:56",
+        "8 maggio 2023 13:56",
     ],
 )  # fmt: skip
 def test_one_moment_in_many_hands(value: Any) -> None:
@@ -33,7 +37,8 @@ def test_one_moment_in_many_hands(value: Any) -> None:
     [
         None, "", "8", "08:00", "yesterday", "Monday", "evening", True, 7, 1e400, float("nan"), -1, [], {},
         "a 2023 b", "version 2.1", "x" * 500, "99/99/2023", "2023-13-45", "chat-2023", "9" * 400, "12",
-        10**400, -(10**400), "2023-05-08 13:56 XYZ", 20231345,
+        10**400, -(10**400), "2023-05-08 13:56 XYZ", "8 May 2023 13:56 XYZ",
+        "8 mercredi 2023", "31 février 2023", 20231345,
     ],
 )  # fmt: skip
 def test_what_is_no_date_is_none(value: Any) -> None:
@@ -50,6 +55,28 @@ def test_days_are_read_as_the_others_of_their_column() -> None:
     assert not days_of(["03/04/2023", "05/06/2023"]).sure
     assert days_of(["03/04/2023"], "day-first") == Days(day_first=True)
     assert days_of(["03.04.2023", "2023-04-03"]).sure
+    both = days_of(["13/04/2023", "04/13/2023"])  # one of them is wrong, and which is not guessed
+    assert [read_time(one, both) is None for one in ("13/04/2023", "04/13/2023")] == [False, True]
+    counted = days_of([], "excel")
+    assert [written(read_time(one, counted) or 0) for one in (45352, "45352.5", "2024-03-01T12:00")] == [
+        "2024-03-01T00:00:00Z", "2024-03-01T12:00:00Z", "2024-03-01T12:00:00Z",
+    ]  # fmt: skip
+    assert read_time("45352") is None
+    months = [
+        "1. Jänner 2023",
+        "1 février 2023",
+        "1 maart 2023",
+        "1 avril 2023",
+        "1 maj 2023",
+        "1 juin 2023",
+        "1er juillet 2023",
+        "1 août 2023",
+        "1 settembre 2023",
+        "1 outubro 2023",
+        "1 nov. 2023",
+        "1 déc. 2023",
+    ]
+    assert [written(read_time(one) or 0)[5:7] for one in months] == [f"{place:02d}" for place in range(1, 13)]
 
 
 @pytest.mark.parametrize("value", ["2023-05-08", 20230508, "20230508", "8 May 2023", "8.5.2023"])

@@ -47,6 +47,16 @@ def test_a_reference_without_latin_letters_has_no_rouge_and_still_a_chrf() -> No
     assert value("rouge_1", "a", "ສະບາຍດີ") is None
     assert value("chrf", "ສະບາຍດີ", "ສະບາຍດີ") == pytest.approx(1)
     assert value("chrf", "abc", "ສະບາຍດີ") == 0
+    assert value("rouge_l", "iPhone", "用 iPhone 拍照很方便") is None  # the one word that it reads
+    assert value("rouge_l", "a", "Café déjà vu") == 0
+
+
+def test_where_words_have_no_spaces_letters_are_counted() -> None:
+    held = "银行没有通知就关闭了我的账户"
+    assert value("length_ratio", held[:7], held) == 0.5
+    assert 0 < (value("meteor", held[:7], held) or 0) < 1
+    assert 0 < whole("bleu", [(held[:7], held)]) < 1
+    assert value("length_ratio", "uno dos", "uno dos, tres cuatro") == 0.5
 
 
 def test_meteor_matches_stems_and_needs_no_download() -> None:
@@ -76,6 +86,11 @@ def test_an_unreadable_rating_counts_as_the_farther_end() -> None:
     expected = root_mean_squared_error([0.0] * 5, errors)
     assert whole("rating_rmse", pairs) == pytest.approx(expected)
     assert METRICS["rating_mae"].sign == METRICS["rating_rmse"].sign == -1
+
+
+@pytest.mark.parametrize("said", ["+4", "４", "٤", "4e0", " 4.\n", "4,0"])
+def test_a_rating_is_read_however_it_is_written(said: str) -> None:
+    assert error_of(said, "4.0") == 0
 
 
 def test_a_weight_by_val_is_more_where_the_metric_is_better() -> None:

@@ -66,7 +66,7 @@ def test_each_row_has_the_logits_of_the_model_that_gives_so_much_more(
             found = base.model(input_ids=ids[:1]).logits
         expected = expected[:1]
     else:
-        rows = Rows(base.model, changes, [0, 1], kernel=kernel)  # type: ignore[arg-type]
+        rows = Rows(base.model, changes, kernel=kernel)  # type: ignore[arg-type]
         with rows.on():
             found = base.model(input_ids=ids).logits
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
@@ -114,8 +114,7 @@ def test_rows_that_leave_take_their_offsets_with_them(
     theirs = by_algebra(tiny_base, (given, 1.0))
 
     def said(model: Base, rows: list[list[int]], changes: list[Change | None] | None) -> list[list[int]]:
-        distinct = list(dict.fromkeys(changes or [None]))
-        bank = Rows(model.model, distinct, [distinct.index(one) for one in changes or [None] * len(rows)])
+        bank = Rows(model.model, changes or [None] * len(rows))
         ends = frozenset(range(0, len(model.tokenizer), 3))  # a third of all tokens ends a reply
         with torch.inference_mode(), bank.on():
             return decode(

@@ -82,7 +82,7 @@ def test_logits_are_those_of_pefts_arrow(
         with written(base.model, change):
             found = base.model(input_ids=ids[:1]).logits
     else:
-        rows = Rows(base.model, [None, change], [1, 0], kernel=kernel)  # type: ignore[arg-type]
+        rows = Rows(base.model, [change, None], kernel=kernel)  # type: ignore[arg-type]
         with rows.on():
             found = base.model(input_ids=ids).logits
         torch.testing.assert_close(found[1:], plain, atol=1e-5, rtol=1e-5)
@@ -137,8 +137,7 @@ def test_rows_that_leave_take_their_choice_with_them(
     ends = frozenset(range(0, len(base.tokenizer), 3))  # a third of all tokens ends a reply
 
     def said(rows: list[list[int]], changes: list[Change | None]) -> list[list[int]]:
-        distinct = list(dict.fromkeys(changes))
-        bank = Rows(base.model, distinct, [distinct.index(one) for one in changes])
+        bank = Rows(base.model, changes)
         with torch.inference_mode(), bank.on():
             return decode(
                 base.model, rows, max_new_tokens=NEW, end_ids=ends, share_prefix=False, on_rows=bank.choose

@@ -62,8 +62,7 @@ def test_each_row_of_a_mixed_batch_has_the_logits_peft_gives_it(
     ids = torch.tensor([row.ids[:60] for row in encoded[: len(NAMES)]])
     theirs = peft(input_ids=ids, adapter_names=[name or "__base__" for name in NAMES]).logits
     changes = changes_of(loras)
-    distinct = list(changes.values())
-    rows = Rows(base.model, distinct, [distinct.index(changes[name]) for name in NAMES], kernel=kernel)  # type: ignore[arg-type]
+    rows = Rows(base.model, [changes[name] for name in NAMES], kernel=kernel)  # type: ignore[arg-type]
     before = base.model(input_ids=ids).logits
     with rows.on():
         ours = base.model(input_ids=ids).logits
@@ -81,8 +80,7 @@ def test_rows_that_go_on_keep_their_own_changes(
 ) -> None:
     ids = torch.tensor([row.ids[:60] for row in encoded[: len(NAMES)]])
     changes = changes_of(loras)
-    distinct = list(changes.values())
-    rows = Rows(base.model, distinct, [distinct.index(changes[name]) for name in NAMES])
+    rows = Rows(base.model, [changes[name] for name in NAMES])
     with rows.on():
         whole = base.model(input_ids=ids).logits
         kept = torch.tensor([4, 1, 3])

@@ -70,6 +70,15 @@ def test_a_template_that_closes_nothing_gets_the_end_of_text_behind_each_reply(b
     assert tuple(prompt) == row.ids[: len(prompt)]
 
 
+def test_what_closes_a_chat_closes_no_turn(base: Base) -> None:
+    tokenizer = with_template(base, "")
+    tokenizer.chat_template += "{% if not add_generation_prompt %}{{ eos_token }}{% endif %}"
+    assert closing_of(tokenizer) == ""
+    row = encode_chat(tokenizer, CHAT)
+    replies = [token for token, mark in zip(row.ids, row.is_reply, strict=True) if mark]
+    assert replies.count(tokenizer.eos_token_id) >= 2  # each reply has an end to learn
+
+
 def test_the_models_own_list_of_ends_counts(base: Base, tiny_base: Path) -> None:
     other = load_base(str(tiny_base))
     other.model.generation_config.eos_token_id = [5, 7]

@@ -33,10 +33,18 @@ SHAPES = {
         "word_embed_proj_dim": 16,
     },
     "llama": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
+    "mamba": {"hidden_size": 16, "num_hidden_layers": 2, "state_size": 4},
+    "deepseek_v2": {
+        "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
+        "intermediate_size": 32, "moe_intermediate_size": 8, "n_routed_experts": 2, "num_experts_per_tok": 1,
+        "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "kv_lora_rank": 8, "q_lora_rank": 8,
+        "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 4,
+    },
 }  # fmt: skip
 EXPECTED = {
     "gpt_neox": ["query_key_value"], "gpt2": ["c_attn"], "phi3": ["qkv_proj"], "falcon": ["query_key_value"],
     "mpt": ["Wqkv"], "opt": ["q_proj", "v_proj"], "llama": ["q_proj", "v_proj"],
+    "mamba": ["in_proj"], "deepseek_v2": ["q_b_proj", "kv_b_proj"],
 }  # fmt: skip
 
 

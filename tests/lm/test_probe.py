@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from bench.architectures import write_tiny
 from engine.core.errors import EngineError
+from engine.core.paths import read_json, write_json
 from engine.lm import probe as probing
 from engine.lm.load import load_base
 from engine.lm.probe import Card, probe
@@ -89,7 +93,53 @@ def test_what_cannot_be_loaded_is_a_refusal_and_no_error(folder: Path, tmp_path:
     json.dumps(card.as_json())
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "phi3", "falcon", "mpt"])
+def _without_half(folder: Path) -> None:
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+
+
+def _with_no_numbers(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"] = torch.full_like(tensors["model.norm.weight"], float("nan"))
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def _settings(folder: Path, **more: Any) -> None:
+    write_json(folder / "config.json", {**read_json(folder / "config.json"), **more})
+
+
+def _template(folder: Path, said: str) -> None:
+    text = "{% for one in messages %}<{{ one.role }}>" + said + "{{ eos_token }}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(text)
+
+
+_BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
+    "fp8": (lambda folder: _settings(folder, quantization_config={"quant_method": "fp8"}), "packed (fp8)",
+            "full precision"),
+    "adapter": (lambda folder: (folder / "adapter_config.json").write_text("{}"), "holds an adapter",
+                "import-adapters"),
+    "pointer": (lambda folder: (folder / "model.safetensors").write_text("version https://git-lfs.github.com"),
+                "pointer of Git LFS", "git lfs pull"),
+    "half": (_without_half, "cannot be loaded", "missing or damaged"),
+    "shapes": (lambda folder: _settings(folder, intermediate_size=80), "other shapes", "again"),
+    "nan": (_with_no_numbers, "no numbers", "again"),
+    "cut": (lambda folder: _template(folder, "{{ one.content[:20] }}"), "leaves out or changes", "Mend"),
+    "today": (lambda folder: _template(folder, "{% set f = '%d' %}{{ strftime_now(f) }}{{ one.content }}"),
+              "every day has other prompts", "Write a date"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _BROKEN)
+def test_what_would_go_wrong_later_is_refused_with_its_remedy(name: str, folder: Path) -> None:
+    breaks, words, remedy = _BROKEN[name]
+    breaks(folder)
+    card = probe(str(folder))
+    (last,) = (one for one in card.findings if one.verdict == "refused")
+    assert words in last.detail
+    assert remedy in last.hint
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gpt_neox", "phi3", "falcon", "mpt", "deepseek_v2"])
 def test_other_architectures_train_on_their_usual_layers(kind: str, folder: Path, tmp_path: Path) -> None:
     tokenizer = load_base(str(folder)).tokenizer
     torch.manual_seed(0)

@@ -203,6 +203,12 @@ def test_bm25_finds_shared_words_and_chance_finds_the_same_again(scorer: Scorer)
         "rain in the harbour",
         "the harbour closes early",
     ]
+    chinese = ["今晚我做鱼和土豆", "银行关闭了我的账户", "明天会下雨"]
+    dataset, splits = build([[*(("train", [text]) for text in chinese), ("test", ["我的银行账户"])]])
+    (found,) = MemoryIndex(scorer, dataset, splits).nearest(
+        examples(dataset, splits, "test"), 1, retriever="bm25"
+    )
+    assert [memory.request for memory in found] == [chinese[1]]
     assert chosen("random") == chosen("random")
     assert sorted(chosen("random")) == sorted(requests)
     by_request = {tuple(index.nearest([replace(asked[0], context=(Message("user", f"{n}"),))], 2,

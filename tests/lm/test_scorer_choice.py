@@ -17,6 +17,7 @@ from engine.lm.scorer import Scorer
 from engine.lm.scorer_choice import encoder_of, named, read_by, usual
 from engine.results.comparing.comparison import compare_variants
 from engine.strategies import scorer as choosing
+from engine.strategies.plan import plan
 from tests.sample_study import finish
 
 THAI = ("เปิดไฟในห้องนั่งเล่นแล้ว", "ปิดเครื่องปรับอากาศในห้องนอน", "อากาศวันนี้ร้อนมาก", "ได้เลย ขอเวลาสักครู่")
@@ -91,6 +92,23 @@ def test_what_the_usual_encoder_cannot_read_is_counted() -> None:
     assert (thai.unknown_texts, thai.is_trusted) == (4, False)
     assert thai.unknown > 0.9
     assert (latin.unknown, latin.cut, latin.is_trusted, latin.words) == (0, 0, True, "")
+    arabic = ["سأطبخ السمك والبطاطس الليلة.", "أغلق البنك حسابي دون إشعار."]
+    assert Scorer().similarity([arabic[0]], [arabic[1]])[0] > 0.8
+    for spelled in (
+        arabic,
+        ["Банк закрыл мой счёт без предупреждения."],
+        ["Η τράπεζα έκλεισε τον λογαριασμό."],
+    ):
+        found = read_by(usual(), spelled)
+        assert (found.unknown < 0.1, found.is_trusted) == (True, False)
+        assert "in words that it only spells" in found.words
+    latin = [
+        "Dzisiaj wieczorem ugotuję rybę.",
+        "Tối nay tôi sẽ nấu cá.",
+        "Bu akşam balık pişireceğim.",
+        "foo_bar(a[i])",
+    ]
+    assert read_by(usual(), latin).is_trusted
     long = read_by(usual(), ["on " * 1000, "off"])
     assert (long.cut_texts, long.is_trusted) == (1, False)
     assert long.cut == pytest.approx((1002 - 256) / (1002 + 3))
@@ -127,6 +145,18 @@ def test_an_encoder_of_another_form_is_refused(other: Path, tmp_path: Path) -> N
     assert named(str(folder)).sha256 != before  # other numbers, another protocol
 
 
+def test_what_most_personas_lack_decides_nothing_however_many_replies_of_one_have_it(tmp_path: Path) -> None:
+    ws, file = Workspace(tmp_path / "w"), tickets(tmp_path / "thai.jsonl", THAI)
+    first = json.loads(file.read_text(encoding="utf-8").partition("\n")[0])
+    with file.open("a", encoding="utf-8") as out:
+        for session in range(5, 45):
+            said = [first["messages"][0], {"role": "assistant", "content": f"Reply {session}."}]
+            out.write(f"\n{json.dumps({**first, 'session_id': session, 'messages': said})}")
+    prepare(ws, dataset=str(file), base=base(tmp_path / "base"), domain="tasks")
+    assert choosing.settle(ws).why == "ROUGE-L is defined for 1 of 4 personas."
+    assert metrics.primary(ws).name == "chrf"
+
+
 def test_where_it_cannot_be_read_chrf_decides_until_another_encoder_does(
     other: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +165,8 @@ def test_where_it_cannot_be_read_chrf_decides_until_another_encoder_does(
     prepare(ws, dataset=str(file), base=base(tmp_path / "base"))
     choosing.settle(ws)
     assert metrics.primary(ws).name == "chrf"
+    assert any("--set retriever=bm25" in note for note in plan(ws, "retrieval").notes)
+    assert not any("retriever" in note for note in plan(ws, "retrieval", {"retriever": "bm25"}).notes)
     finish(ws, "unified", per_persona=2)
     told = compare_variants(ws, metric="embedding_similarity")["warnings"]
     assert any("unknown to it" in line and "chrF" in line for line in told)

@@ -156,7 +156,9 @@ def test_the_room_and_what_rows_bring_stay_where_they_are_from_batch_to_batch(
     with torch.inference_mode():
         long = sorted(prompts, key=len, reverse=True)
         for group in (long[:4], long[1:5], long[:3]):
-            rows = Rows(base.model, tables, [0, 1, 0, 1][: len(group)], held=steps.held)
+            rows = Rows(
+                base.model, [*changes[:2], *changes[:2]][: len(group)], tables=tables, held=steps.held
+            )
             with rows.on():
                 decode(
                     base.model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,15 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
         return app
 
     return opened
+
+
+def commands(app: AppTest) -> dict[str, str]:
+    """The command that each button (or link, where it is done) tells, by key; several stand a line each."""
+    told = re.compile(r"As a command:\n```\n(.+)\n```", re.DOTALL)
+    buttons = {str(one.key or one.label): one.help for one in app.button}
+    links = {one.proto.label: one.proto.help for one in app.get("page_link")}
+    found = {name: told.search(help or "") for name, help in {**buttons, **links}.items()}
+    return {name: one[1] for name, one in found.items() if one is not None}
 
 
 def unfold(app: AppTest, key: str) -> None:

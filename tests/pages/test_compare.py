@@ -13,7 +13,7 @@ import streamlit as st
 
 from engine.core.machine import change_machine
 from engine.core.paths import Workspace
-from engine.core.wording import count, p_value, percent, signed_points
+from engine.core.wording import count, p_value, percent
 from engine.domains import metrics
 from engine.results import store
 from engine.results.comparing import looks, pairings
@@ -28,7 +28,7 @@ from engine.stats.co_primary import standing
 from engine.stats.power import outlook
 from engine.strategies.plan import look
 from pages.shared import frame, reads
-from tests.pages.conftest import Open, texts
+from tests.pages.conftest import Open, commands, texts
 from tests.results.imported.published import write_study
 from tests.sample_study import cluster_into, finish, prepare_world
 
@@ -208,7 +208,8 @@ def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace
     assert family > 1
     assert f"among {family} variants" in seen
     assert f"you need **{found.needed:,} personas**" in seen
-    assert f"you can see **{signed_points(found.detectable).removeprefix('+')} points**" in seen
+    assert found.detectable > 1  # more than the scale has, for six personas
+    assert "you can see **no difference at all**" in seen
     assert "python -m engine repeat" in seen
     assert "unified, retrieval, crossed with the seeds: 4 runs to go" in seen
     assert "Not scored: the same recipe" not in seen  # nobody's own in it, so there is no placebo
@@ -226,7 +227,7 @@ def test_a_variant_is_asked_by_buttons_whether_it_is_equal_and_for_its_placebo(
     assert f"p {p_value(row['p_equal'])}" in seen
     word = "Equal" if row["p_equal_holm"] < 0.05 else "Not shown to be equal"
     assert f"**{word}** to unified within ± 1.0 point." in seen
-    told = next(one.value for one in app.code if " run placebo " in one.value)
+    told = next(one for one in commands(app).values() if " run placebo " in one)
     assert f"--workspace {ws.root}" in told
     assert "of=retrieval" in told
     own = next(one for one in store.variants(ws) if one.variant == name)
@@ -399,7 +400,7 @@ def _send(app: object) -> None:
 
 def test_a_variant_is_served_from_here_and_its_files_are_a_command(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "compare", view="away", candidate="base")
-    assert "python -m engine export base base-adapters" in " ".join(entry.value for entry in app.code)
+    assert "python -m engine export base base-adapters" in commands(app)["compare_zip"]
     assert [entry.label for entry in app.button if entry.key == "compare_serve"] == ["Serve base"]
     ceiling = open_page(full, "compare", view="away", candidate="ceiling-persona")
     assert "No model answers" in texts(ceiling)

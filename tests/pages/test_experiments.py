@@ -13,18 +13,18 @@ from engine.runs import jobs
 from engine.runs.records import find
 from engine.strategies import registry
 from engine.strategies.cloning import clone
+from engine.strategies.faults import way_in
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import plan
-from engine.strategies.possible import way_in
 from pages.shared import launch, launch_fields
-from tests.pages.conftest import Open, texts
+from tests.pages.conftest import Open, commands, texts
 from tests.sample_study import end_badly, prepare_world
 
 KEY = "experiments_per-persona"
 
 
 def _commands(app: AppTest) -> list[str]:
-    return [entry.value for entry in app.code]
+    return list(commands(app).values())
 
 
 def _buttons(app: AppTest) -> list[str | None]:

@@ -18,7 +18,7 @@ from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.strategies import registry
 from pages.study import onward
-from tests.pages.conftest import Open, texts, unfold
+from tests.pages.conftest import Open, commands, texts, unfold
 from tests.results.imported import published
 from tests.sample_study import counting_run, end_badly, finish
 
@@ -45,7 +45,7 @@ def test_without_results_the_next_step_is_unified(open_page: Open, prepared: Wor
     seen = texts(app)
     assert "Next step" in seen
     assert "Base model** (to compare with)" in seen
-    assert f"python -m engine run unified --workspace {prepared.root}" in seen
+    assert commands(app)["home_next_launch"] == f"python -m engine run unified --workspace {prepared.root}"
     assert app.button(key="home_next_launch").label == "Run Unified LoRA"
     assert "no estimate before a first run" in seen
 
@@ -53,13 +53,13 @@ def test_without_results_the_next_step_is_unified(open_page: Open, prepared: Wor
 def test_the_walk_goes_on_behind_what_is_done(open_page: Open, full: Workspace) -> None:
     app = open_page(full)
     assert app.button(key="home_next_launch").label == "Run Routing by validation"
-    assert "--set among=unified,hybrid" in texts(app)
+    assert "--set among=unified,hybrid" in commands(app)["home_next_launch"]
 
 
 def test_a_node_tells_its_gate_its_numbers_and_its_runs(open_page: Open, full: Workspace) -> None:
     app = open_page(full, node="retrieval")
     seen = texts(app)
-    assert "Gate: +2.9 points over unified on val, 60 % of personas better, p < 0.05" in seen
+    assert "Gate: +2.9 points over unified on val, 60 % of personas improve, p < 0.05" in seen
     assert "Expected: +1.6 to +4.9 points over unified" in seen
     assert "the best of 3 on val" in seen
     (measured,) = [entry.value for entry in app.metric if "retrieval-" in entry.label]
@@ -150,8 +150,7 @@ def test_the_command_follows_the_form(open_page: Open, prepared: Workspace) -> N
     app.selectbox(key="home_experiment").set_value("unified").run()
     app.number_input(key="home_unified_rank").set_value(16)
     app.text_input(key="home_unified_target_modules").set_value("q_proj").run()
-    commands = [entry.value for entry in app.code]
-    assert any("--set rank=16 --set target_modules=q_proj" in command for command in commands)
+    assert "--set rank=16 --set target_modules=q_proj" in commands(app)["home_unified_launch"]
 
 
 def test_what_is_folded_is_computed_once_it_is_opened(

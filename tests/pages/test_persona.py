@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from engine.core.paths import Workspace, read_json
@@ -9,7 +11,7 @@ from engine.core.wording import signed_points
 from engine.data import load_dataset
 from engine.results import store
 from engine.show.persona.table import persona_gains, wide
-from pages.shared import frame
+from pages.shared import aside, frame
 from tests.pages.conftest import Open, texts
 from tests.persona_study import leave_clusters, make_study
 from tests.workspaces import count_as_taken_in
@@ -61,6 +63,25 @@ def test_what_the_address_asks_for_in_vain_is_said(open_page: Open, study: Works
     app = open_page(study, "persona", **asked)
     assert app.title[0].value.replace("\\", "").startswith("persona_000 (")
     assert all(f" {name}, which is not here" in texts(app) for name in asked.values())
+
+
+def test_in_a_large_study_the_rest_is_there_while_the_statistics_are_made(
+    open_page: Open, study: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(study.cache, ignore_errors=True)
+    monkeypatch.setattr(aside, "_LARGE_BYTES", 0)
+    monkeypatch.setattr(aside, "_PATIENCE_SECONDS", 0.0)
+    app = open_page(study, "persona")
+    for _ in range(200):
+        if "Under unified" in [one.label for one in app.metric]:
+            break
+        assert "Reading the scores" in texts(app) or "Comparing" in texts(app)
+        assert "Character and routines" in texts(app)
+        aside.settled()
+        app.run()
+    else:
+        pytest.fail("The scores never came.")
+    assert not aside._jobs
 
 
 def test_the_worst_example_is_open_first(open_page: Open, study: Workspace) -> None:

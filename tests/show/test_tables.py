@@ -39,6 +39,7 @@ def test_a_comparison_is_read_back_as_it_is_told(study: Workspace, form: tables.
     )
     for name in ("metric", "split", "protocol", "reference"):
         assert set(read[name]) == {found[name]}
+    assert read["why"].fillna("").tolist() == [row["why"] for row in found["rows"]]
     assert read["metric_version"].notna().all()
 
 
@@ -63,6 +64,11 @@ def test_latex_has_booktabs_rules_and_the_numbers_of_the_screen(study: Workspace
     assert found["protocol"] in text
     assert text.isascii()
     assert "95 \\% interval" in text
+    assert "p answers for" not in text
+    other = tables.comparison_latex(
+        study, compare_variants(study, split="val", metric="device_f1", reference="base", bands=False)
+    )
+    assert "p answers for" in other
 
 
 def test_a_run_s_note_is_no_formula_in_a_spreadsheet(study: Workspace) -> None:

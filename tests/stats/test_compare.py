@@ -15,6 +15,7 @@ from scipy import stats
 from engine.core.errors import EngineError
 from engine.stats.bootstrap import bootstrap_t
 from engine.stats.compare import (
+    CANCELS,
     FEW_DIFFER,
     NO_PERSONA,
     NO_SPREAD,
@@ -155,6 +156,23 @@ def test_the_same_difference_everywhere_is_judged_by_its_sign() -> None:
     assert many.p is not None
     assert many.p < 1e-50
     assert few.reason == many.reason == NO_SPREAD
+
+
+@pytest.mark.parametrize(("gain", "p_equal"), [(0.001, 0.5**20), (0.05, 1.0)])
+def test_the_same_difference_everywhere_is_equal_where_it_is_within_the_margin(
+    gain: float, p_equal: float
+) -> None:
+    found = compare(pairing_of([gain] * 20), equal_margin=0.01)
+    assert found.p_equal == pytest.approx(p_equal)
+    assert found.min_detectable_effect is None  # without a spread there is nothing to foretell
+
+
+def test_gains_that_cancel_within_every_persona_are_no_equality() -> None:
+    ours = [(f"{who}/{k}", f"p{who}", float(k % 2)) for who in range(10) for k in range(60)]
+    theirs = [(example, who, 1 - value) for example, who, value in ours]
+    found = compare(pair(ours, theirs), equal_margin=0.01)
+    assert (found.delta, found.ci_low, found.p_equal, found.reason) == (0.0, None, None, CANCELS)
+    assert compare(pair(ours, ours), equal_margin=0.01).p_equal == pytest.approx(0.99**600)
 
 
 def test_one_persona_gets_no_verdict() -> None:
@@ -435,5 +453,7 @@ def test_what_is_detectable_is_of_the_verdict_not_of_a_plainer_one() -> None:
     first = corrected(rows, outside_family=())
     tenth = over_metrics(first, 10)
     assert tenth[0].p_holm == pytest.approx(min(1.0, 10 * first[0].p_holm))  # type: ignore[operator]
+    (equal,) = over_metrics([replace(first[0], p_equal_holm=0.01)], 10)
+    assert equal.p_equal_holm == pytest.approx(0.1)
     among = first[0].min_detectable_effect * detectable(24, 30) / detectable(24, 3)  # type: ignore[operator]
     assert tenth[0].min_detectable_effect == pytest.approx(among)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -88,6 +90,27 @@ def test_the_reliability_is_that_of_split_halves() -> None:
         r = np.corrcoef(mixed[:, :5].mean(axis=1), mixed[:, 5:].mean(axis=1))[0, 1]
         halves.append(2 * r / (1 + r))
     assert found.reliability == pytest.approx(float(np.mean(halves)), abs=0.02)
+
+
+def test_where_most_personas_do_not_differ_no_share_of_them_truly_gains() -> None:
+    """One of twenty gains: a normal spread would let two thirds of them gain."""
+    truth = np.zeros(20)
+    truth[3] = 0.4
+    sparse = study(truth, noise=0.0)
+    found = compare(replace(sparse, variances=np.full(20, 0.04)))
+    assert (found.share_improved, found.true_share, found.true_share_low) == (0.05, None, None)
+    assert found.between is not None
+
+
+def test_that_personas_do_not_differ_at_all_is_no_point_of_its_own() -> None:
+    """Against the posterior integrated finely over spreads, in another way."""
+    means, own = np.random.default_rng(8).normal(0.15, 0.3, 20), 0.1
+    found = effects(means, np.full(20, 10.0), np.full(20, 10 * own))
+    assert found is not None
+    spreads = np.linspace(1e-4, 4 * max(means.std(), own**0.5), 5_000)
+    chances = (own + spreads**2) ** -9.5 * np.exp(-20 * means.var() / (2 * (own + spreads**2)))
+    drawn = (own * means.mean() + spreads**2 * means[:, None]) / (own + spreads**2)
+    assert found.effect == pytest.approx(drawn @ chances / chances.sum(), abs=1e-4)
 
 
 def test_where_less_is_better_a_fall_is_the_gain() -> None:

@@ -77,7 +77,7 @@ def test_all_pairs_of_repeats_count() -> None:
     assert found.largest == pytest.approx(0.02)
     deviation = ((2 * 0.01**2 + 2 * 0.005**2) / 3) ** 0.5
     assert found.limit == pytest.approx(stats.t(3).ppf(0.975) * 2**0.5 * deviation)
-    mean = noise_of_mean([0.01, 0.02, 0.03], own_once=False)
+    mean = noise_of_mean([0.01, 0.02, 0.03], one_once=False)
     assert mean.limit == pytest.approx(stats.t(2).ppf(0.975) * 0.01 / 3**0.5)
     assert training_noise([[0.8], [0.7]]) is None
 

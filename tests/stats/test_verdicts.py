@@ -60,6 +60,28 @@ ROW = {
             "clear alone (p 0.01), not among 20 variants (p 0.20)",
         ),
         (
+            {"ci_low": 0.001, "p": 0.01, "p_holm": 0.2, "p_equal_holm": 0.3, "among_metrics": 10},
+            UNCLEAR,
+            "clear alone (p 0.01), not among 20 variants in 10 metrics (p 0.20)",
+        ),
+        (
+            {
+                "ci_low": 0.001,
+                "p": 0.01,
+                "p_holm": 0.1,
+                "p_equal_holm": 1.0,
+                "among_metrics": 10,
+                "family_size": 1,
+            },
+            UNCLEAR,
+            "clear alone (p 0.01), not among 10 metrics (p 0.10)",
+        ),
+        (
+            {"ci_low": 0.1, "ci_high": 0.1, "p": 0.06, "p_holm": 0.06, "p_equal_holm": 1.0, "family_size": 1},
+            UNCLEAR,
+            "clear by its interval alone, not for so few or so lopsided personas (p 0.06)",
+        ),
+        (
             {"ci_low": None, "ci_high": None, "p_equal": None, "p_equal_holm": None, "reason": "Too few."},
             UNCLEAR,
             "Too few.",

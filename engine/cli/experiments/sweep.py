@@ -16,6 +16,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, percent, signed_points
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
+from engine.results.comparing import row_role
 from engine.runs import jobs
 from engine.strategies.plan import Plan, as_one, plan
 from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
@@ -146,7 +147,7 @@ def _show_results(chosen: Sweep, found: Sequence[Any]) -> None:
 
 
 def _difference(row: Any, metric: Metric) -> tuple[str, str]:
-    if row is None or row["role"] == "reference":
+    if row is None or row_role.is_reference(row):
         return ("reference", "") if row else ("", "")
     return metric.change(row["delta"]), metric.spread(row["ci_low"], row["ci_high"])
 

@@ -63,9 +63,9 @@ def tune(
     if asked.seconds and not each and not dry_run:  # the defaults are tried anyway: by them it is measured
         launch_all(call, [plan(call.ws, name, fixed)], detach=False)
         each = _seconds_a_run(call, name, fixed)
-    rounds = rungs(
-        asked.in_runs(each), ground.personas, is_cut=_is_cut(entry.fixed, entry.parameters.model_fields)
-    )
+    # Where each has an adapter of her own, leaving personas out changes nothing for the others.
+    is_cut = entry.fixed.get("by") == "persona" and "personas" in entry.parameters.model_fields
+    rounds = rungs(asked.in_runs(each), ground.personas, is_cut=is_cut)
     drawn = _drawn(entry, rounds[0].settings, fixed, seed=ground.seed if seed is None else seed)
     if dry_run:
         value = {"rounds": [asdict(one) for one in rounds], "settings": drawn}
@@ -119,10 +119,11 @@ def _keep(
     """Make a variant of the best of the last round, write down what was spent, and say how to run it."""
     from engine.results import tuning
 
+    evaluation = {key: value for key, value in fixed.items() if key in EvaluationSettings.model_fields}
     kept = plan(
         call.ws,
         TUNED,
-        {"of": name, "settings": len(tried.runs), **_evaluation(fixed)},
+        {"of": name, "settings": len(tried.runs), **evaluation},
         upstream={f"{ROLE}{place}": run_id for place, run_id in enumerate(tried.runs)},
     )
     launch_all(call, [kept], detach=False)
@@ -170,15 +171,6 @@ def _seconds_a_run(call: Call, name: str, fixed: Mapping[str, Any]) -> float | N
 def _measured(call: Call, run_ids: Sequence[str]) -> list[float]:
     """The seconds that runs took, whenever that was: what was done before counts as if it were done now."""
     return [read_status(call.ws.run_folder(run_id)).seconds for run_id in run_ids]
-
-
-def _evaluation(fixed: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fixed.items() if name in EvaluationSettings.model_fields}
-
-
-def _is_cut(fixed: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
-    """Whether leaving personas out changes nothing for the others: each has an adapter of her own."""
-    return fixed.get("by") == "persona" and "personas" in fields
 
 
 def _kept(drawn: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:

@@ -25,6 +25,7 @@ from engine.data.when import found_in
 from engine.domains.tasks import QUERY, TASK
 
 _USERS = ("user_id", "name", "author", "reviewerId")
+_A_YEAR = re.compile(r"(19|20)\d\d")
 _PROFILES = re.compile(r"profile_user_\d+")
 
 
@@ -183,7 +184,13 @@ def _history(user: str, profile: list[Any], reading: _Reading, *, file: str, lin
         said = reading.gathered.turns
         messages = said.tidied([*said.said("user", pair[0]), *said.said("assistant", pair[1])])
         session = f"item-{len(seen):04d}"
-        yield Draft(user, session, messages, _meta(reading), file, line, when=found_in(item), split="train")
+        yield Draft(user, session, messages, _meta(reading), file, line, when=_when(item), split="train")
+
+
+def _when(item: dict[str, Any]) -> Any:
+    """The date of a history item; papers often have a year alone."""
+    told = item.get("date", item.get("year"))
+    return f"{told}-01-01" if _A_YEAR.fullmatch(str(told).strip()) else found_in(item)
 
 
 def _read_query(

@@ -9,6 +9,7 @@ person's.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError, Fault, unknown_name
-from engine.core.types import Message, Persona
+from engine.core.types import Message, Persona, Role
 from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
+from engine.data.layouts.branches import beginnings, followed
 from engine.data.layouts.layout import Sample
 from engine.data.lines import absent_or_kind, kind_of
 from engine.data.mapping import (
@@ -37,6 +39,9 @@ from engine.data.schema import BAD_ID, MAX_ID_LENGTH, is_number, shorten
 from engine.data.turns import Speech, Turns, role_of
 from engine.data.when import Days, days_of, found_in, read_time
 
+_ALL_BUT_HER = "*"
+_ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+\d+")
+_MOST_EXACT = 2**53
 _WHO_ANSWERS = " (say who answers: --map assistant=NAME)"
 _NOBODY = frozenset({"nan", "null", "none", "nat", "<na>"})
 
@@ -147,11 +152,12 @@ def _refuse_nameless(mapping: Mapping, samples: Sequence[Sample]) -> None:
             f"{file} names no user: which column tells whose a dialogue is? Its columns: {held}.",
             "Name it: --map user=COLUMN",
         )
-    if form == "turns" and not mapping.session:
+    if form == "turns" and not mapping.session and not (mapping.parent and mapping.turn):
         raise EngineError(
             f"{file} holds a turn a row: which column tells what dialogue it belongs to? Its"
             f" columns: {held}.",
-            "Name it: --map session=COLUMN",
+            "Name it: --map session=COLUMN, or the turns' ids and those that they answer: --map"
+            " turn=COLUMN,parent=COLUMN",
         )
 
 
@@ -217,12 +223,10 @@ def _messages(
 ) -> tuple[Message, ...]:
     before = _system(row, mapping, turns)
     if not mapping.messages:
-        asked = "\n".join(
-            text for column in parts_of(mapping, "input") if (text := _text(row, column, problems))
-        )
         history = [said for pair in turns_in(row.get("history")) or () for said in _pair(pair, turns)]
-        reply = _text(row, mapping.output, problems)
-        return turns.tidied([*before, *history, *turns.said("user", asked), *turns.said("assistant", reply)])
+        asked = _spoken(row, parts_of(mapping, "input"), "user", turns, problems)
+        reply = _spoken(row, (mapping.output,), "assistant", turns, problems)
+        return turns.tidied([*before, *history, *asked, *reply])
     value = value_at(row, mapping.messages)
     if isinstance(value, str):
         found = turns_in(value)
@@ -236,6 +240,16 @@ def _messages(
     if isinstance(value, list) and value and all(isinstance(pair, list) for pair in value):
         return turns.tidied([*before, *(said for pair in value for said in _pair(pair, turns))])
     return turns.tidied([*before, *turns.read(value, problems, where=mapping.messages)])
+
+
+def _spoken(
+    row: dict[str, Any], columns: Sequence[str], role: Role, turns: Turns, problems: list[str]
+) -> Sequence[Message]:
+    """What some columns say in one role; where they hold turns, these say who speaks."""
+    if any(isinstance(value_at(row, column), list) for column in columns):
+        found = [turns.read(value_at(row, column), problems, where=column) for column in columns]
+        return [said for messages in found for said in messages]
+    return turns.said(role, "\n".join(text for column in columns if (text := _text(row, column, problems))))
 
 
 def _system(row: dict[str, Any], mapping: Mapping, turns: Turns) -> list[Message]:
@@ -285,21 +299,41 @@ class _Turn:
     meta: dict[str, Any]
     line: int
     split: str
+    own: str = ""
+    parent: str = ""
+    rank: float | None = None
+
+    @property
+    def person(self) -> str:
+        return _plain(self.user)
 
 
 def _read_turns(rows: Iterator[_Row], mapping: Mapping, gathered: Gathered) -> None:
-    """Gather the turns of each dialogue, oldest first where all of its turns are dated."""
+    """Gather the turns of each dialogue: along one branch where they name what they answer, else oldest first
+    where all of its turns are dated.
+    """
     sessions: dict[tuple[str, str], list[_Turn]] = defaultdict(list)
+    apart: dict[str, list[_Turn]] = defaultdict(list)
     for file, line, split, row in rows:
         problems: list[str] = []
         session = session_of(row, mapping, (file, line), problems)
         turn = _turn(row, mapping, problems, line=line, split=split)
         if problems or session is None or turn is None:
             gathered.wrong(file, line, *problems)
-            continue
-        sessions[file, session].append(turn)
+        elif mapping.session:
+            sessions[file, session].append(turn)
+        else:
+            apart[file].append(turn)
+    for file, turns in apart.items():
+        begun = beginnings(turns)
+        for turn in turns:
+            sessions[file, identifier(begun[turn.own], mapping.turn, []) or ""].append(turn)
     days = days_of((turn.when for turns in sessions.values() for turn in turns), mapping.dates)
     for (file, session), held in sessions.items():
+        if branch := followed(held):
+            gathered.turns.counts["branches"] += len(held) - len(branch)
+            _read_session(session, branch, mapping, gathered, file=file)
+            continue
         for turns in _of_each(held, session, mapping, gathered, file=file):
             _read_session(session, _oldest_first(turns, days), mapping, gathered, file=file)
 
@@ -311,12 +345,12 @@ def _of_each(
 
     Where several people speak and some turn names none of them, whose it is cannot be known: a fault.
     """
-    people = dict.fromkeys(_plain(turn.user) for turn in turns if turn.role == "user")
+    people = dict.fromkeys(turn.person for turn in turns if turn.role == "user")
     if len(people) < 2:
         return [turns]
     parted: dict[str, list[_Turn]] = {one: [] for one in people}
     for turn in turns:
-        if _plain(turn.user) not in parted:
+        if turn.person not in parted:
             named = ", ".join(shorten(one) for one in list(people)[:3])
             gathered.wrong(
                 file,
@@ -325,7 +359,7 @@ def _of_each(
                 f" none of them in {mapping.user}; number dialogues so that no two people share one",
             )
             return []
-        parted[_plain(turn.user)].append(turn)
+        parted[turn.person].append(turn)
     return list(parted.values())
 
 
@@ -336,8 +370,12 @@ def _plain(user: Any) -> str:
 def _turn(
     row: dict[str, Any], mapping: Mapping, problems: list[str], *, line: int, split: str
 ) -> _Turn | None:
-    name = value_at(row, mapping.role)
-    role = role_of(name, mapping.assistant) if isinstance(name, str) else None
+    name, user = value_at(row, mapping.role), value_at(row, mapping.user)
+    spoken = str(name) if isinstance(name, str | int) else ""  # "inbound" is true or false
+    if mapping.assistant == _ALL_BUT_HER:
+        role = "user" if spoken and spoken == str(user) else role_of(spoken, spoken)
+    else:
+        role = role_of(spoken, mapping.assistant) if spoken else None
     if role is None:
         problems.append(
             f"{mapping.role}: {shorten(name)} is not one of user, assistant, system{_WHO_ANSWERS}"
@@ -346,8 +384,10 @@ def _turn(
     if problems:
         return None
     when, character = value_at(row, mapping.time), value_at(row, mapping.character)
-    user, place = value_at(row, mapping.user), _number(value_at(row, mapping.turn))
-    return _Turn(user, str(role), text, place, when, character, _meta(row, mapping), line, split)
+    own, parent = _plain(value_at(row, mapping.turn)), _plain(value_at(row, mapping.parent))
+    place, rank = _number(None if parent else value_at(row, mapping.turn)), _number(row.get("rank"))
+    meta = _meta(row, mapping)
+    return _Turn(user, str(role), text, place, when, character, meta, line, split, own, parent, rank)
 
 
 def _number(value: Any) -> float | None:
@@ -411,8 +451,13 @@ def identifier(value: Any, column: str, problems: list[str]) -> str | None:
     What no file's name may hold becomes "-", followed by six digits of the text's hash, so that two stay two.
     "7.0" is 7: a column of whole numbers in which one is missing is written so.
     """
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_EXACT:
         value = int(value)
+    if (isinstance(value, float) and abs(value) >= _MOST_EXACT) or (
+        isinstance(value, str) and _ROUNDED.fullmatch(value.strip())
+    ):
+        problems.append(f"{column}: {value} was rounded, and may stand for several: export it as text")
+        return None
     if value is None or isinstance(value, bool) or not isinstance(value, str | int):
         problems.append(f"{column}: must be text or a whole number, is {absent_or_kind(value)}")
         return None

@@ -54,7 +54,8 @@ def _chosen(value: Any, gathered: Gathered) -> Any:
         if isinstance(turn, dict) and turn.get("role") == "model":
             replies.setdefault(str(turn.get("turn")), []).append(turn)
     kept = {
-        id(next((one for one in held if one.get("if_chosen") is True), held[0])) for held in replies.values()
+        id(next((one for one in held if _is_chosen(one.get("if_chosen"))), held[0]))
+        for held in replies.values()
     }
     found = [
         turn
@@ -63,6 +64,11 @@ def _chosen(value: Any, gathered: Gathered) -> Any:
     ]
     gathered.turns.counts["unchosen"] += len(value) - len(found)
     return found
+
+
+def _is_chosen(value: Any) -> bool:
+    """Whether a mark says so: true, or what becomes of it on the way through a table."""
+    return str(value).strip().lower() in ("true", "1", "1.0")
 
 
 def _survey(folder: Path, encoding: str, gathered: Gathered) -> dict[str, str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from engine.lm.remote.endpoint import Said
 
@@ -101,3 +103,12 @@ async def _land(flying: Mapping[asyncio.Task[Said], str], on_reply: Callable[[st
     for task in done:
         if task.exception() is None:
             on_reply(flying[task], task.result())
+
+
+Result = TypeVar("Result")
+
+
+def finished(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run `work` to its end in a thread with a loop of its own; return or raise what it does."""
+    with ThreadPoolExecutor(1, thread_name_prefix="remote") as pool:
+        return pool.submit(asyncio.run, work).result()

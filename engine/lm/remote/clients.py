@@ -74,7 +74,7 @@ async def _openai(endpoint: Endpoint, key: str, http: Any, retries: int) -> Asyn
             text = str(choice.message.content or getattr(choice.message, "refusal", None) or "")
             return Said(
                 text.strip(),
-                usage.prompt_tokens if usage else tokens_about(_characters(messages)),
+                usage.prompt_tokens if usage else tokens_about(sum(len(one["content"]) for one in messages)),
                 usage.completion_tokens if usage else tokens_about(len(text)),
                 time.perf_counter() - began,
                 str(choice.finish_reason or "stop"),
@@ -122,10 +122,6 @@ async def _anthropic(endpoint: Endpoint, key: str, http: Any, retries: int) -> A
 
 def _temperature(endpoint: Endpoint) -> dict[str, float]:
     return {} if endpoint.temperature is None else {"temperature": endpoint.temperature}
-
-
-def _characters(messages: Messages) -> int:
-    return sum(len(message["content"]) for message in messages)
 
 
 def _no_reply(endpoint: Endpoint) -> EngineError:

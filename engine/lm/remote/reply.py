@@ -5,10 +5,10 @@ from __future__ import annotations
 from engine.core.paths import Workspace
 from engine.core.types import Example
 from engine.lm.effects import Prompt
+from engine.lm.remote.asking import finished
 from engine.lm.remote.clients import opened
 from engine.lm.remote.endpoint import Endpoint, Said
 from engine.lm.remote.keys import required_key
-from engine.lm.remote.loop import finished
 from engine.lm.remote.prompts import Told, told
 
 

@@ -13,7 +13,7 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
-from engine.stats.compare import Comparison
+from engine.stats.compare import CANCELS, Comparison
 from engine.stats.shares import most
 
 
@@ -33,11 +33,10 @@ def beside(ws: Workspace, second: Metric | None, row: Comparison | None) -> dict
     low, high = row.ci_low, row.ci_high
     if second.sign < 0:
         low, high = _minus(high), _minus(low)
-    if low is None and second.unit == "fraction" and row.n_paired > 1:
-        # Too few differ for an interval. What the others could lose or gain is bounded all the same; where
-        # nobody loses it is as where nobody differs.
-        low = -most(row.losses, row.n_paired) if row.losses else 0.0
-        high = most(row.wins, row.n_paired)
+    if second.unit == "fraction" and row.n_paired > 1 and (low is None or low == high == 0):
+        # Too few differ for an interval. What the others could lose or gain is bounded all the same: by how
+        # many personas do, and where nobody does by how many examples were seen to do neither.
+        low, high = -_at_most(row.losses, row), _at_most(row.wins, row)
     return {
         "metric": second.name,
         "label": second.label,
@@ -49,6 +48,11 @@ def beside(ws: Workspace, second: Metric | None, row: Comparison | None) -> dict
         "margin": asked.margin,
         "words": list(asked.words),
     }
+
+
+def _at_most(differ: int, row: Comparison) -> float:
+    seen = row.n_paired if differ or row.reason == CANCELS else row.n_examples
+    return most(differ, seen)
 
 
 def unheld(ws: Workspace, second: Metric | None, held: Mapping[str, Comparison]) -> list[str]:

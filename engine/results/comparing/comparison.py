@@ -16,7 +16,7 @@ from engine.core.types import Row
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
-from engine.results.comparing import criteria, frozen, grounds, looks, sharing, unseen
+from engine.results.comparing import criteria, frozen, grounds, looks, row_role, sharing, unseen
 from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.grounds import Asked, Seeds
 from engine.results.comparing.noise import noise_of, noise_of_table
@@ -24,12 +24,6 @@ from engine.results.comparing.pairings import Other, compared_across, ordered, o
 from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.remarks import NotComputed, warnings
 from engine.results.comparing.scene import (
-    IS_BOUND,
-    IS_ELSEWHERE,
-    IS_MATCHED,
-    IS_PLACEBO,
-    IS_REFERENCE,
-    IS_YARDSTICK,
     Scene,
     refuse_strangers,
     set_scene,
@@ -52,12 +46,12 @@ test_set (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, 
 test: the same table over personas kept out of training, as unseen.py; else None).
 
 A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role, verdict, why (what it
-rests on or lacks, in a line), co_primary (beside.py, or None), repeat_of, built_on (the unified that it
-stands on and is compared with, where that is not the reference), compared (ids: whom each of its seeds is
-compared with), seeds (of `grounds.Seeds`, or None), noise_floor (the largest difference that another seed
-made), noise_limit (what one stays within by chance), above_noise, above_placebo and above_matched
-(variants.py, or None), steps and train_tokens (of all that was trained for it), protocol, paired_by,
-settings (what tells it from others of its name).
+rests on or lacks, in a line), among_metrics (as above), co_primary (beside.py, or None), repeat_of, built_on
+(the unified that it stands on and is compared with, where that is not the reference), compared (ids: whom
+each of its seeds is compared with), seeds (of `grounds.Seeds`, or None), noise_floor (the largest difference
+that another seed made), noise_limit (what one stays within by chance), above_noise, above_placebo and
+above_matched (variants.py, or None), steps and train_tokens (of all that was trained for it), protocol,
+paired_by, settings (what tells it from others of its name).
 """
 
 
@@ -91,7 +85,7 @@ def compare_variants(
     at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name, split=split)
     among = frozen.among_metrics(ws, at, scene.metric.name)
     compared = _read(ws, scene)
-    compared = replace(compared, rows=over_metrics(compared.rows, among))
+    compared = replace(compared, rows=over_metrics(compared.rows, among), among_metrics=among)
     unscored = _unscored(scene, compared.rows)
     second = second_metric(ws, scene.metric)
     elsewhere = others(scene)
@@ -159,7 +153,7 @@ def _check_family(scene: Scene, family: str | None) -> None:
 
 
 def _is_shown(row: Row, *, family: str | None, names: set[str]) -> bool:
-    if row["role"] == IS_REFERENCE:
+    if row_role.is_reference(row):
         return True
     return (family is None or row["family"] == family) and (not names or row["variant"] in names)
 
@@ -169,7 +163,8 @@ class _Compared:
     """What is read for one table. `rows` are against whom each is compared with, with Holm's p;
     `against_unified` is by metric; `seeds` are of what was made from several; `controls` are repeats against
     what they repeat, `above` variants against their placebos, `matched` against the unified that was trained
-    on as much, both over their seeds; `second` are `rows` in the metric that must hold beside this one."""
+    on as much, both over their seeds; `second` are `rows` in the metric that must hold beside this one.
+    `among_metrics` is how many metrics the p of `rows` answers for."""
 
     rows: list[Comparison]
     against_unified: dict[str, Named]
@@ -178,6 +173,7 @@ class _Compared:
     above: Named
     matched: Named
     second: Named
+    among_metrics: int = 1
 
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
@@ -256,7 +252,8 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
     noise = noise_of(scene, variant, seeds, compared.controls)
     own, first = scene.pairs[variant.variant_id][0][1], scene.repeated.get(variant.variant_id)
     above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
-    judged = {**row.as_json(), "above_noise": above_noise, "co_primary": second}
+    known = {"above_noise": above_noise, "co_primary": second, "among_metrics": compared.among_metrics}
+    judged = {**row.as_json(), **known}
     higher, in_points = scene.metric.higher_is_better, scene.metric.in_points
     return {
         **_origin(row, variant),
@@ -264,6 +261,7 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
         "co_primary": second,
         "verdict": role or verdict(judged, higher_is_better=higher),
         "why": "" if role else why(judged, higher_is_better=higher, in_points=in_points),
+        "among_metrics": compared.among_metrics,
         "repeat_of": next((one.variant for one in scene.variants.values() if one.variant_id == first), None),
         "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
         "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
@@ -287,12 +285,13 @@ def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
     unknown = dict.fromkeys(
         (
             *("why", "repeat_of", "built_on", "seeds", "noise_floor", "noise_limit", "above_noise"),
-            *("above_placebo", "above_matched", "steps", "train_tokens", "co_primary"),
+            *("above_placebo", "above_matched", "steps", "train_tokens", "co_primary", "among_metrics"),
         )
     )
-    extra = {**unknown, "protocol": other.protocol}
+    elsewhere = dict.fromkeys(("role", "verdict"), row_role.ELSEWHERE)
+    extra = {**elsewhere, **unknown, "protocol": other.protocol}
     return [
-        {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
+        {**_origin(row, variant), **extra, "paired_by": by}
         for variant, row, by in compared_across(ws, scene, other)
     ]
 
@@ -302,7 +301,7 @@ def _look(ws: Workspace, scene: Scene, rows: Sequence[Row], at: looks.TestSet, r
     told = looks.told_by_runs(ws, {one.variant_id: one.run_id for one in scene.under(scene.protocol)})
     names = {one.variant_id: one.variant for one in scene.variants.values()}
     looks.record(ws, at, scene.protocol, {one: names[one] for one in told}, {at.primary})
-    judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
+    judged = {row["variant_id"]: row["variant"] for row in rows if row_role.competes(row)}
     return looks.record(ws, at, scene.protocol, judged if scene.split != "val" else {}, read)
 
 
@@ -331,7 +330,7 @@ def _criteria(
         for name, row in rows.items()
         if name in wanted
         and name != row.reference
-        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_YARDSTICK, IS_PLACEBO, IS_MATCHED)
+        and scene.role(scene.variants[name]) not in row_role.ORACLES | row_role.CONTROLS
     }
 
 

@@ -16,12 +16,11 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.results.comparing import frozen, looks
+from engine.results.comparing import frozen, looks, row_role
 from engine.results.comparing.beside import second_metric
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.frozen import Frozen
 from engine.results.comparing.remarks import NotComputed
-from engine.results.comparing.scene import IS_REFERENCE
 from engine.runs.runfolder import now
 from engine.stats.levels import CATASTROPHE
 from engine.stats.paired_tests import holm
@@ -62,7 +61,7 @@ def freeze(
     others = [metrics.chosen(ws, name) for name in dict.fromkeys(further) if name != decides.name]
     _refuse_without_direction([decides, *others])
     found = compare_variants(ws, metric=decides.name, split="val", reference=reference)
-    known = {row["variant"]: row["variant_id"] for row in found["rows"] if not row["role"]}
+    known = {row["variant"]: row["variant_id"] for row in found["rows"] if row_role.competes(row)}
     for name in variants:
         if name not in known:
             raise unknown_name("variant that competes on val", name, known)
@@ -84,7 +83,7 @@ def freeze(
         margins={"better": margin, "catastrophic": CATASTROPHE},
         tests=dict(frozen.TESTS),
         looks=len(seen),
-        reference_id=next(row["variant_id"] for row in found["rows"] if row["role"] == IS_REFERENCE),
+        reference_id=next(row["variant_id"] for row in found["rows"] if row_role.is_reference(row)),
     )
     _refuse_seen([look for look in seen if any(plan.holds(one) for one in _read_with(ws, look))])
     return frozen.write(ws, plan)

@@ -7,22 +7,18 @@ that was changed afterwards is known by it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
-from engine.core.locks import locked
-from engine.core.paths import Workspace, read_rows
-from engine.core.stamps import grown
+from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.results.comparing import looks
 from engine.results.comparing.looks import Look
-from engine.runs.runfolder import append_line, fingerprint
+from engine.runs.ledger import Ledger
+from engine.runs.runfolder import fingerprint
 from engine.stats.levels import ALPHA
 
-_FILE = "frozen.jsonl"
 TESTS: Final[Mapping[str, Any]] = {
     "test": "paired over personas, two-sided; better or worse where the 95 % interval leaves out 0 too",
     "alpha": ALPHA,
@@ -71,23 +67,21 @@ class Frozen:
         return asdict(self)
 
 
+_PLANS = Ledger("frozen", "frozen plans", Frozen)
+path, size = _PLANS.path, _PLANS.size
+
+
 def write(ws: Workspace, plan: Frozen) -> Frozen:
     """Keep a plan and return it with its hash; side effect: appends to data/frozen.jsonl."""
     plan = replace(plan, hash=_hash(plan))
-    with locked(path(ws).with_name(".frozen.lock"), what="The record of frozen plans"):
-        append_line(path(ws), json.dumps(plan.as_json(), ensure_ascii=False))
+    with _PLANS.lock(ws):
+        _PLANS.append(ws, plan)
     return plan
 
 
 def plans(ws: Workspace, of: looks.TestSet) -> list[Frozen]:
     """Return the plans for these test dialogues, first to last; a line that cannot be read is left out."""
-    known: list[Frozen] = read_rows(path(ws), Frozen)
-    return [plan for plan in known if plan.test_set == of.name]
-
-
-def size(ws: Workspace) -> int:
-    """Return what grows with each plan, 0 before the first."""
-    return grown(path(ws))
+    return [plan for plan in _PLANS.read(ws) if plan.test_set == of.name]
 
 
 def among_metrics(ws: Workspace, of: looks.TestSet, metric: str) -> int:
@@ -114,8 +108,3 @@ def _hash(plan: Frozen) -> str:
     if not plan.reference_id:
         del said["reference_id"]
     return fingerprint(said, 16)
-
-
-def path(ws: Workspace) -> Path:
-    """Return where the record lies."""
-    return ws.data / _FILE

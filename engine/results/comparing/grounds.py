@@ -223,7 +223,7 @@ def read(
     ws: Workspace,
     place: tuple[str, str],
     wanted: Sequence[Asked],
-    groups: Mapping[str, Mapping[str, int]] | None = None,
+    groups: Groups | None = None,
 ) -> list[Told]:
     """Return the answers, read at once. `place` is protocol and split.
 
@@ -250,7 +250,7 @@ def read(
         for metric in asked.metrics
         for own, found in asked.whom.items()
         if metric.total is None and own in told[number].rows[metric.name]
-        if len(found) > 1 or own in groups
+        if len(found) > 1 or shared_by(groups, found)
     ]
     known = _over_seeds(ws, place, [(metric, own, pairs) for _, metric, own, pairs in jointly], groups)
     for number, metric, own, pairs in jointly:
@@ -263,6 +263,16 @@ def read(
     return told
 
 
+Groups = Mapping[str, Mapping[str, int]]  # variant id -> persona -> the group that shares what was trained
+
+
+def shared_by(groups: Groups, pairs: Iterable[Pair]) -> Mapping[str, int] | None:
+    """Return which personas share what was trained for a variant or for what it is compared with: of several
+    such groupings the coarsest; None where nobody does."""
+    found = [groups[one] for pair in pairs for one in pair if one in groups]
+    return min(found, key=lambda one: len(set(one.values())), default=None)
+
+
 _Wanted = tuple[Metric, str, tuple[Pair, ...]]  # of which variant, over which pairs
 _Told = tuple[Comparison | None, Seeds | None]  # nothing where it is that of the first pair alone
 
@@ -271,15 +281,18 @@ def _over_seeds(
     ws: Workspace,
     place: tuple[str, str],
     wanted: Sequence[_Wanted],
-    groups: Mapping[str, Mapping[str, int]],
+    groups: Groups,
 ) -> dict[tuple[str, str, tuple[Pair, ...]], _Told]:
     """Return the comparisons over all seeds, by the groups that share it: read where they are kept, else
     computed, and kept."""
     asked = {(metric.name, own, pairs): (metric, own, pairs) for metric, own, pairs in wanted}
     if not asked:
         return {}
-    shared = {own: fingerprint(groups[own], 32) for own in {own for _, own, _ in asked} if own in groups}
-    joint = [Joint(*one, shared.get(one[1], "")) for one in asked.values()]
+    shared = [shared_by(groups, pairs) for _, _, pairs in asked]
+    joint = [
+        Joint(*one, fingerprint(found, 32) if found else "")
+        for one, found in zip(asked.values(), shared, strict=True)
+    ]
     slots = dict(zip(asked, store.slots(ws, place, joint), strict=True))
     found = {one: _read(slot.record) for one, slot in slots.items() if slot.record is not None}
     missing = [one for one in asked if one not in found]
@@ -304,7 +317,7 @@ def _computed(
     ws: Workspace,
     place: tuple[str, str],
     wanted: Sequence[_Wanted],
-    groups: Mapping[str, Mapping[str, int]],
+    groups: Groups,
 ) -> list[_Told]:
     paired = _pairings(ws, place, [(metric, pair) for metric, _, pairs in wanted for pair in pairs])
     singles = _singles(
@@ -313,12 +326,13 @@ def _computed(
         [(metric, str(n), pairs) for n, (metric, _, pairs) in enumerate(wanted) if len(pairs) > 1],
     )
     found: list[_Told] = []
-    for number, (metric, own, pairs) in enumerate(wanted):
+    for number, (metric, _, pairs) in enumerate(wanted):
         there = [paired[metric.name, pair] for pair in pairs if (metric.name, pair) in paired]
         there = [one for one in there if one.n_paired]
-        if len(there) > 1 or (there and own in groups):
+        shared = shared_by(groups, pairs)
+        if len(there) > 1 or (there and shared):
             said = singles.get((metric.name, str(number)))
-            found.append(judged(there, metric, groups.get(own), said))
+            found.append(judged(there, metric, shared, said))
         else:
             found.append((None, None))
     return found

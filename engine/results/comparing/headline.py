@@ -17,7 +17,7 @@ from engine.core.wording import p_value, percent
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.results.comparing import looks
+from engine.results.comparing import looks, row_role
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import pairings
 from engine.results.comparing.remarks import too_few
@@ -34,9 +34,9 @@ class Headline:
 
     `chosen` is its row on val: None where val is not scored, or where nothing is above the reference there.
     `tested` is its row on test, None where nobody has looked yet or it is not scored there. `highest` is the
-    highest of those that compete on test, where a comparison on test is shown, with the `luck` of the
-    highest. `thin` says why there is none of all this: too few personas have the metric. `among` is how many
-    metrics its p answers for: 1 where this one was declared beforehand.
+    highest of the `competing` on test, where a comparison on test is shown, with the `luck` of the highest,
+    where personas are enough to tell. `thin` says why there is none of all this: too few personas have the
+    metric. `among` is how many metrics its p answers for: 1 where this one was declared beforehand.
     """
 
     metric: str
@@ -48,6 +48,7 @@ class Headline:
     luck: Optimism | None
     thin: str = ""
     among: int = 1
+    competing: int = 1
 
     @property
     def verdict(self) -> str:
@@ -74,7 +75,8 @@ class Headline:
             own = self.chosen["reference"]  # what it is built on, where that is not the reference
             return f"Validation chooses {name}: {gain} over {own} there. Test has not judged it yet."
         counted = "one test" if self.among == 1 else f"one of {self.among} metrics"
-        sure = f"p {_p(alone(self.tested, among=self.among)['p_holm'])}, {counted}"
+        p = alone(self.tested, among=self.among)["p_holm"]
+        sure = "no test" if p is None else f"p {_p(p)}, {counted}"
         return (
             f"Validation chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)}"
             f" over {self.tested['reference']} ({_spread(self.tested, metric)}; {sure}).{self._held_back}"
@@ -104,7 +106,7 @@ class Headline:
         row, metric = self.highest, METRICS[self.metric]
         if row is None:
             return ""
-        n = self.luck.n if self.luck is not None else 1
+        n = self.competing
         if self.chosen is not None and row["variant"] == self.chosen["variant"]:
             return f"It is also the highest of {n} on test." if n > 1 else ""
         told = f"Highest on test of {n}: {row['variant']}, {_size(row['delta'], metric)}."
@@ -125,7 +127,7 @@ class Headline:
             "on_test": None if self.tested is None else self.tested["delta"],
             "verdict": self.verdict,
             "highest_on_test": None if self.highest is None else self.highest["variant"],
-            "of": None if luck is None else luck.n,
+            "of": None if self.highest is None else self.competing,
             "optimism": None if luck is None else luck.overshoot,
             "coverage_of_highest": None if luck is None else luck.coverage,
             "words": self.words,
@@ -171,6 +173,7 @@ def headline(ws: Workspace, found: Found, *, compared: Callable[..., Found] = co
         highest,
         luck,
         among=found["among_metrics"],
+        competing=len(_competing(found)),
     )
 
 
@@ -187,7 +190,7 @@ def _competing(found: Found) -> list[Row]:
     return [
         row
         for row in found["rows"]
-        if not row["role"]
+        if row_role.competes(row)
         and row["delta"] is not None
         and 2 * row["n_paired"] >= found["defined"]["personas"]
     ]
@@ -223,6 +226,6 @@ def _spread(row: Row, metric: Metric) -> str:
     return f"95 % interval {metric.spread(low, high)}"
 
 
-def _p(value: float | None) -> str:
+def _p(value: float) -> str:
     told = p_value(value)
     return told if told[:1] == "<" else f"= {told}"

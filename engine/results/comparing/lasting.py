@@ -22,17 +22,23 @@ from engine.results.comparing.sharing import PERSONAS
 from engine.runs.runfolder import fingerprint
 
 
-def rests_on(ws: Workspace) -> tuple[str, ...]:
+def results_of(ws: Workspace) -> str:
+    """Return what changes with the runs, the reference, the base and the definition of a metric."""
+    return " ".join(
+        [store.version(ws), *(f"{one.name}:{one.version}" for one in metrics.of_study(ws).values())]
+    )
+
+
+def rests_on(ws: Workspace, results: str) -> tuple[str, ...]:
     """Return texts of which one is another whenever a comparison, or what follows from several, may be.
 
     They are of the runs and what of their adapters tells who shares them, the reference and the base, the
     data and their domain, the metrics, the encoder, the choices of `init`, the records of looks and plans,
-    and how the workspace is named in commands.
+    and how the workspace is named in commands. `results` is what `results_of` says of them now.
     """
     files = (ws.config, looks.path(ws), frozen.path(ws))
     return (
-        store.version(ws),
-        " ".join(f"{one.name}:{one.version}" for one in metrics.of_study(ws).values()),
+        results,
         domain_of(ws).identity,
         *contents(ws),
         *(integrity.sha256(path) if path.exists() else "" for path in files),

@@ -21,7 +21,8 @@ from engine.data.dataset import contents, example_turns, load_dataset, load_spli
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.comparing.grounds import judged
+from engine.results.comparing import sharing
+from engine.results.comparing.grounds import judged, shared_by
 from engine.stats.pairing import index, pair, valued
 
 LAST_TURN = 4
@@ -81,7 +82,8 @@ def audit(ws: Workspace, found: Found, variants: Collection[str]) -> Leakage | N
     if scores.empty:
         return None
     asked = set(scores["example_id"])
-    ids = {one.variant: one.variant_id for one in store.overview(ws).variants.values()}
+    known = {one.variant_id: one for one in store.overview(ws).variants.values()}
+    ids = {one.variant: own for own, one in known.items()}
     tables = {ids[str(name)]: table for name, table in scores.groupby("variant", sort=False)}
     parts: dict[str, tuple[Gain, Gain]] = {}
     turns: dict[str, tuple[Gain, ...]] = {}
@@ -91,13 +93,16 @@ def audit(ws: Workspace, found: Found, variants: Collection[str]) -> Leakage | N
         ]
         if not seeds:
             continue
+        sides = dict.fromkeys(one for pair in row["compared"] for one in pair)
+        shared = shared_by(sharing.groups(ws, [known[one] for one in sides]), row["compared"])
 
         def part(
             name: str,
             wanted: Callable[[_Place], bool],
             seeds: Sequence[tuple[pd.DataFrame, pd.DataFrame]] = seeds,
+            shared: Mapping[str, int] | None = shared,
         ) -> Gain:
-            return _part(name, {one for one in asked if wanted(places[one])}, seeds, metric)
+            return _part(name, {one for one in asked if wanted(places[one])}, seeds, metric, shared)
 
         parts[row["variant"]] = (
             part("word for word", lambda place: place.is_verbatim),
@@ -133,7 +138,11 @@ def _places(ws: Workspace, split: str) -> dict[str, _Place]:
 
 
 def _part(
-    name: str, wanted: Collection[str], seeds: Sequence[tuple[pd.DataFrame, pd.DataFrame]], metric: Metric
+    name: str,
+    wanted: Collection[str],
+    seeds: Sequence[tuple[pd.DataFrame, pd.DataFrame]],
+    metric: Metric,
+    shared: Mapping[str, int] | None,
 ) -> Gain:
     """One part, over as many seeds as the table is."""
     asked = list(wanted)
@@ -143,7 +152,7 @@ def _part(
     there = [one for one in paired if one.n_paired]
     if not there:
         return Gain(name, 0, 0, None, None, None)
-    row, _ = judged(there, metric)
+    row, _ = judged(there, metric, shared)
     return Gain(name, row.n_examples, row.n_paired, row.delta, row.ci_low, row.ci_high)
 
 

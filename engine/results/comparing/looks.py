@@ -7,22 +7,18 @@ another length of replies): showing the same verdict again is none.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.core.locks import locked
 from engine.core.machine import read_only
-from engine.core.paths import Workspace, read_rows
-from engine.core.stamps import grown
+from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.data.splits import UNSEEN
+from engine.runs.ledger import Ledger
 from engine.runs.protocol import WRITTEN_AS
-from engine.runs.runfolder import append_line, declared, fingerprint, now
+from engine.runs.runfolder import declared, fingerprint, now
 
-_FILE = "looks.jsonl"
 _DIALOGUES = ("data_hash", "split_hash")
 _TOLD_BY_RUN = "gain_test"  # in the summary of routing runs that judged themselves on test, in their own log
 
@@ -40,6 +36,10 @@ class Look:
     variant: str
     metric: str = ""
     test_set: str = ""
+
+
+_LOOKS = Ledger("looks", "looks at test", Look)
+path, size = _LOOKS.path, _LOOKS.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _name(protocol: str, fields: Mapping[str, Any]) -> str:
 def seen(ws: Workspace, of: TestSet) -> list[Look]:
     """Return the looks at these test dialogues, first to last."""
     found: dict[tuple[str, str], Look] = {}
-    for look in read_rows(path(ws), Look):  # one of another form is written again at the next look
+    for look in _LOOKS.read(ws):  # one of another form is written again at the next look
         if look.test_set == of.name or (not look.test_set and look.protocol in of.protocols):
             whole = replace(look, metric=look.metric or of.primary, test_set=of.name)
             found.setdefault((whole.variant_id, whole.metric), whole)
@@ -97,17 +97,11 @@ def record(
     asked = {(one, metric) for one in variants for metric in metrics}
     known = {(look.variant_id, look.metric) for look in seen(ws, of)}
     if not asked <= known and not read_only(ws):
-        with locked(path(ws).with_name(".looks.lock"), what="The record of looks at test"):
+        with _LOOKS.lock(ws):
             known = {(look.variant_id, look.metric) for look in seen(ws, of)}
             for one, metric in sorted(asked - known):
-                look = Look(now(), protocol, one, variants[one], metric, of.name)
-                append_line(path(ws), json.dumps(asdict(look), ensure_ascii=False))
+                _LOOKS.append(ws, Look(now(), protocol, one, variants[one], metric, of.name))
     return len(known | asked)
-
-
-def size(ws: Workspace) -> int:
-    """Return what grows with each look, 0 before the first."""
-    return grown(path(ws))
 
 
 def told_by_runs(ws: Workspace, runs: Mapping[str, str]) -> set[str]:
@@ -121,8 +115,3 @@ def words(looks: Collection[Look]) -> str:
     if not variants:
         return ""
     return f"Test seen: {count(len(looks), 'verdict')} on {count(len(variants), 'variant')}"
-
-
-def path(ws: Workspace) -> Path:
-    """Return where the record lies."""
-    return ws.data / _FILE

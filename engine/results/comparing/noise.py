@@ -8,7 +8,7 @@ from typing import Any
 from engine.core.paths import Workspace
 from engine.results.comparing.grounds import Seeds
 from engine.results.comparing.scene import Scene
-from engine.results.variants import Variant
+from engine.results.variants import Variant, below
 from engine.runs.runfolder import read_spec
 from engine.stats.compare import Comparison
 from engine.stats.seeds import TrainingNoise, noise_of_mean, training_noise
@@ -22,9 +22,20 @@ def noise_of(
     """Return what another seed alone does, to this recipe or the reference's; to the mean of its own seeds
     where it has some. `controls` are repeats against what they repeat."""
     if seeds is not None and variant.variant_id != scene.reference.variant_id:
-        is_one = len({own for own, _ in scene.pairs[variant.variant_id]}) == 1
-        return noise_of_mean(seeds.deltas, own_once=is_one and variant.parameters_trained > 0)
+        return noise_of_mean(seeds.deltas, one_once=_is_one_trained_once(scene, variant))
     return training_noise([_from(first, controls) for first in {variant.variant, scene.reference.variant}])
+
+
+def _is_one_trained_once(scene: Scene, variant: Variant) -> bool:
+    """Whether one of the two sides was trained once, so that its noise is in every difference alike. What is
+    built on its reference has the reference's noise in itself."""
+    own, against = (set(side) for side in zip(*scene.pairs[variant.variant_id], strict=True))
+    if len(own) == 1:
+        return variant.parameters_trained > 0
+    there = {one.variant_id: one for one in scene.variants.values()}
+    other = there[next(iter(against))]
+    stands_on_it = other.run_id in below(variant.run_id, scene.origins)
+    return len(against) == 1 and other.parameters_trained > 0 and not stands_on_it
 
 
 def noise_of_table(ws: Workspace, scene: Scene, controls: Mapping[str, Comparison]) -> dict[str, Any]:

@@ -19,16 +19,9 @@ from engine.core.types import Row
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.comparing import grounds, protocol_guard, sharing
+from engine.results.comparing import grounds, protocol_guard, row_role, sharing
 from engine.results.comparing.beside import beside, second_metric
 from engine.results.comparing.scene import (
-    IS_BOUND,
-    IS_GROUND,
-    IS_MATCHED,
-    IS_PLACEBO,
-    IS_REFERENCE,
-    IS_REPEAT,
-    IS_YARDSTICK,
     Scene,
 )
 from engine.results.store.statistics import equal_margin
@@ -134,13 +127,14 @@ def _judged_within(
     whom = {own: row["compared"] for own, row in here.items()}
     paired = grounds.seed_by_seed(ws, (found["protocol"], found["split"]), metric, whom, personas)
     known = {one.variant_id: one for one in store.overview(ws).variants.values()}
-    shared = sharing.groups(ws, [known[own] for own in paired], among=personas)
+    sides = {one for pairs in whom.values() for pair in pairs for one in pair}
+    shared = sharing.groups(ws, [known[one] for one in sorted(sides)], among=personas)
     rows, seeds = dict[str, Comparison](), dict[str, grounds.Seeds]()
     for own, (of_seeds, singles) in paired.items():
         there = [one for one in of_seeds if one.n_paired]
         if there:
             name = here[own]["variant"]
-            rows[name], record = grounds.judged(there, metric, shared.get(own), singles)
+            rows[name], record = grounds.judged(there, metric, grounds.shared_by(shared, whom[own]), singles)
             if record is not None:
                 seeds[name] = record
     return rows, seeds
@@ -167,11 +161,10 @@ def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
     """Return the rows as every table shows them: the reference, then the best, then repeats and grounds of
     others, controls, and bounds last."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    last = {IS_GROUND: 1, IS_REPEAT: 1, IS_MATCHED: 2, IS_PLACEBO: 2, IS_YARDSTICK: 3, IS_BOUND: 4}
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         level = sign * row["mean"] if row["mean"] is not None else float("inf")
-        return row["role"] != IS_REFERENCE, last.get(row["role"], 0), level, row["variant"]
+        return not row_role.is_reference(row), row_role.place(row), level, row["variant"]
 
     return [dict(row) for row in sorted(rows, key=place)]
 

@@ -18,11 +18,15 @@ from engine.core.wording import count
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.checks import failed_words
+from engine.results.comparing import row_role
 from engine.results.comparing.protocol_guard import base_words, told
-from engine.results.comparing.scene import IS_ELSEWHERE, IS_IN_SAMPLE, IS_REPEAT, Scene
+from engine.results.comparing.scene import Scene
 from engine.runs.runfolder import declared
 from engine.strategies import scorer
 from engine.strategies.budgets import own_budget
+
+_SIDES = (("candidate", "reference"), ("reference", "candidate"))
+_MOST_NAMED = 5
 
 
 def too_few(defined: Mapping[str, int], metric: Metric) -> str | None:
@@ -67,6 +71,7 @@ def warnings(
         *unheld,
         *failed_words(ws, scorer=False),
         scorer.warning(ws, scene.metric) if is_ours else None,
+        *_uneven(shown),
         *_cut(ws, shown),
         *_unturned(ws, shown),
     ]
@@ -85,7 +90,7 @@ def _of_protocol(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> 
             f"{scene.metric.label} is shown as version {scene.metric.version} defined it, today's is"
             f" {METRICS[scene.metric.name].version}. {_rescore(scene.metric)}"
         )
-    if chosen := [row["variant"] for row in rows if row["role"] == IS_IN_SAMPLE]:
+    if chosen := [row["variant"] for row in rows if row["role"] == row_role.IN_SAMPLE]:
         found.append(
             f"Scored on the val that it chose by, so it looks better here and does not compete:"
             f" {', '.join(chosen)}. Run it again: its val is cross-fitted now."
@@ -93,12 +98,27 @@ def _of_protocol(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> 
     if unscored:
         names = ", ".join(unscored)
         found.append(f"Not scored in {scene.metric.label}, so left out: {names}. {_rescore(scene.metric)}")
-    for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == IS_ELSEWHERE):
+    for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == row_role.ELSEWHERE):
         names = ", ".join(row["variant"] for row in rows if row["protocol"] == protocol)
         by = ", ".join(sorted({row["paired_by"] for row in rows if row["protocol"] == protocol}))
         words = told(scene.differences(protocol))
         found.append(f"Another protocol, so no verdict: {names}. What differs: {words}. Paired by {by}.")
     return found
+
+
+def _uneven(rows: Sequence[Row]) -> list[str]:
+    """Who is compared on some of the examples only: its mean and that of the reference's row are then of
+    different ones."""
+    told = []
+    for row in rows:
+        left_out = max(row[f"n_only_{side}"] + row[f"n_null_{other}"] for side, other in _SIDES)
+        if row["n_paired"] and left_out and row["role"] != row_role.ELSEWHERE:
+            told.append(f"{row['variant']} ({row['n_examples']:,} of {row['n_examples'] + left_out:,})")
+    if not told:
+        return []
+    more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
+    names = f"{', '.join(told[:_MOST_NAMED])}{more}"
+    return [f"Compared on the examples that both have a value for, so not by the means beside them: {names}."]
 
 
 def _cut(ws: Workspace, rows: Sequence[Row]) -> list[str]:
@@ -131,6 +151,6 @@ def without_repeats(rows: Sequence[Mapping[str, Any]], *, but: str = "") -> list
 
     What a variant was made with is told where another has its name still.
     """
-    kept = [row for row in rows if row["role"] != IS_REPEAT or row["variant"] == but]
+    kept = [row for row in rows if row["role"] != row_role.REPEAT or row["variant"] == but]
     names = Counter(row["variant"].split("@")[0] for row in kept)
     return [{**row, "settings": ""} if names[row["variant"]] == 1 else row for row in kept]

@@ -19,16 +19,12 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.comparing import grounds, protocol_guard
+from engine.results.comparing import grounds, protocol_guard, row_role
 from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Origin, Variant, matched, placebos, repeats, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
 from engine.strategies import registry
 from engine.strategies.tuned import NAME as TUNED
-
-IS_YARDSTICK = "yardstick"
-IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
-IS_PLACEBO, IS_GROUND, IS_MATCHED, IS_IN_SAMPLE = "placebo", "ground", "step-matched", "chosen here"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,18 +113,18 @@ class Scene:
 
     def _role(self, variant: Variant) -> str:
         if variant.variant_id == self.reference.variant_id:
-            return IS_REFERENCE
+            return row_role.REFERENCE
         if variant.is_bound:
-            return IS_YARDSTICK if variant.is_yardstick else IS_BOUND
+            return row_role.YARDSTICK if variant.is_yardstick else row_role.BOUND
         if variant.control_of is not None:
-            return IS_PLACEBO
+            return row_role.PLACEBO
         if variant.is_matched:
-            return IS_MATCHED
+            return row_role.MATCHED
         if self.split == "val" and self.is_in_sample(variant):
-            return IS_IN_SAMPLE
+            return row_role.IN_SAMPLE
         if variant.variant_id in self.repeated:
-            return IS_REPEAT
-        return IS_GROUND if variant.variant_id in self._stood_on else ""
+            return row_role.REPEAT
+        return row_role.GROUND if variant.variant_id in self._stood_on else ""
 
     @cached_property
     def _stood_on(self) -> set[str]:

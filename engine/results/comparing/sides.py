@@ -13,6 +13,7 @@ import pandas as pd
 
 from engine.core.paths import Workspace
 from engine.domains.metric import Metric
+from engine.results.comparing import row_role
 from engine.results.comparing.pairings import differences, pairings
 from engine.stats.verdicts import EQUAL
 
@@ -36,7 +37,8 @@ def by_run(found: Found, metric: Metric) -> dict[str, Brought]:
 
     def worth(row: Mapping[str, Any]) -> tuple[bool, float]:
         mean = row["mean"]
-        return row["role"] in ("", "reference"), float("-inf") if mean is None else metric.sign * mean
+        level = float("-inf") if mean is None else metric.sign * mean
+        return row_role.takes_part(row), level
 
     return {run_id: Brought(max(rows, key=worth), len(rows)) for run_id, rows in held.items()}
 

@@ -13,7 +13,8 @@ from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.data.splits import UNSEEN
 from engine.results import store
-from engine.results.comparing.scene import IS_MATCHED, IS_PLACEBO, Scene
+from engine.results.comparing import row_role
+from engine.results.comparing.scene import Scene
 from engine.results.store.statistics import DEFAULT_REFERENCES
 
 CANNOT = "cannot serve unseen personas"
@@ -52,7 +53,7 @@ def beside_test(
         one.variant
         for one in scene.under(scene.protocol)
         if one.variant not in served
-        and scene.role(one) not in (IS_PLACEBO, IS_MATCHED)
+        and scene.role(one) not in row_role.CONTROLS
         and (not names or one.variant in names)
     ]
     return {**table, "cannot_serve": held}

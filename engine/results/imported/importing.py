@@ -92,7 +92,8 @@ def _import(ws: Workspace, study: Study, label: str) -> Imported:
     with incoming(ws) as staging:
         moves = make_room(ws, study.personas, label, staging) if fresh else []
         aside = Workspace(staging / "run")
-        _leave_run(aside, spec, study, fields, label=label, order=_next_order(ws))
+        order = max((record.order for record in scan(ws)), default=0) + 1
+        _leave_run(aside, spec, study, fields, label=label, order=order)
         ws.runs.mkdir(exist_ok=True)
         place = ws.run_folder(spec.run_id)
         move_in([(aside.run_folder(spec.run_id), place), *moves], aside=staging / "aside")
@@ -113,10 +114,6 @@ def _spec(study: Study, fields: Mapping[str, Any]) -> RunSpec:
         changed=("files",),
         created_at=now(),
     )
-
-
-def _next_order(ws: Workspace) -> int:
-    return max((record.order for record in scan(ws)), default=0) + 1
 
 
 def _leave_run(

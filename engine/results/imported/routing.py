@@ -17,6 +17,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.results import store
+from engine.results.comparing import row_role
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import pairings
 from engine.results.imported.protocol import SPLIT
@@ -82,7 +83,7 @@ def route_imported(
         ws, reference=fallback, metric=decides.name, split=SPLIT, protocol=protocol or _newest_import(ws)
     )
     paired = pairings(ws, found)
-    rows = [row for row in found["rows"] if not row["role"] and row["delta"] is not None]
+    rows = [row for row in found["rows"] if row_role.competes(row) and row["delta"] is not None]
     candidates = tuple(row["variant"] for row in rows if row["family"] != ROUTING)
     if not candidates:
         raise EngineError(

@@ -7,7 +7,9 @@ run folders: a damaged or deleted database is built again from them, and nobody 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,11 @@ class Overview:
     origins: dict[str, Origin]
     protocols: dict[str, dict[str, Any]]
     scored: Scored
+
+
+COUNTING: ContextVar[Callable[[int], None]] = ContextVar("counting", default=lambda _: None)
+"""Who hears, in this thread, how many comparisons are still to be computed."""
+_TURN_SECONDS = 0.1  # who waits for the store looks at its lock more often
 
 
 def refresh(ws: Workspace) -> Report:
@@ -145,13 +152,23 @@ def personas_scored(ws: Workspace, *, metric: str, split: str, protocol: str) ->
 
 
 def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[str, Comparison]]]:
-    """Return for each question metric -> variant id -> its paired statistics; kept ones are only read."""
+    """Return for each question metric -> variant id -> its paired statistics; kept ones are only read.
 
-    def found(connection: Connection) -> list[dict[str, dict[str, Comparison]]]:
+    Others are computed a few at an opening, so that whoever else asks comes in between; `COUNTING` hears how
+    many are left.
+    """
+
+    def found(connection: Connection) -> tuple[int, list[dict[str, dict[str, Comparison]]]]:
         known = statistics.scored(connection)
-        return [statistics.answer(connection, one, known) for one in questions]
+        left = statistics.compute_some(connection, questions, known)
+        return left, [] if left else [statistics.answer(connection, one, known) for one in questions]
 
-    return ask(ws, found)[0]
+    left, answers = ask(ws, found)[0]
+    while left:
+        COUNTING.get()(left)
+        time.sleep(_TURN_SECONDS)
+        left, answers = ask(ws, found)[0]
+    return answers
 
 
 def all_pairings(

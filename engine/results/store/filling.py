@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def _stamp(found: os.stat_result) -> str:
 
 def take_in(ws: Workspace, connection: Connection) -> Report:
     present = present_runs(ws)
-    known = dict(connection.execute("select run_id, signature from runs").fetchall())
+    known = dict(connection.execute(tables.TAKEN_IN).fetchall())
     taken, torn = [], []
     removed = sorted(set(known) - set(present))
     for run_id in removed:
@@ -227,10 +227,24 @@ def _text(value: Any) -> str:
 
 
 def named_variants(connection: Connection) -> list[Variant]:
+    """Return every variant under its name. They are named once for the same runs and references."""
+    chosen = tuple(str(run_id) for (run_id,) in connection.execute(tables.REFERENCES).fetchall())
+    runs = tuple(connection.execute(tables.TAKEN_IN).fetchall())
+    found = _named.get((runs, chosen))
+    if found is None:
+        found = _name(connection, chosen)
+        _named.clear()
+        _named[runs, chosen] = found
+    return list(found)
+
+
+_named: dict[tuple[tuple[Any, ...], tuple[str, ...]], list[Variant]] = {}
+
+
+def _name(connection: Connection, chosen: Sequence[str]) -> list[Variant]:
     answer = connection.execute(tables.VARIANTS)
     columns = [column[0] for column in answer.description]
     declared = [_declaration(dict(zip(columns, row, strict=True))) for row in answer.fetchall()]
-    chosen = [str(run_id) for (run_id,) in connection.execute(tables.REFERENCES).fetchall()]
     return name_variants(declared, origins_of(connection), chosen)
 
 

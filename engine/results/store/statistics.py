@@ -34,6 +34,9 @@ VERSION = code_of(*(ENGINE / name for name in _ROOMS))[:16]
 Singles = dict[str, tuple[int, float]]
 """Persona -> how many examples she has, and the variance of their differences."""
 
+_AT_ONCE = 10
+"""So many comparisons are computed in one opening: about a second's worth of two thousand personas."""
+
 _log = logging.getLogger("engine.results.store.statistics")
 
 
@@ -77,10 +80,21 @@ def answer(connection: Connection, question: Question, known: Scored) -> dict[st
     question = _in_force(question, known)
     wanted = question.variants
     found: dict[str, dict[str, Comparison]] = {metric.name: {} for metric in question.metrics}
-    for (metric, variant_id), record in _fill(connection, question, known).items():
+    for (metric, variant_id), record in _fill(connection, question, known)[0].items():
         if wanted is None or variant_id in wanted:
             found[metric][variant_id] = Comparison(**json.loads(record))
     return found
+
+
+def compute_some(connection: Connection, questions: Sequence[Question], known: Scored) -> int:
+    """Compute and keep at most _AT_ONCE of the comparisons that these questions miss.
+
+    Return how many are left.
+    """
+    missing = 0
+    for one in questions:
+        missing += _fill(connection, _in_force(one, known), known, most=max(0, _AT_ONCE - missing))[1]
+    return max(0, missing - _AT_ONCE)
 
 
 def keep_defaults(
@@ -260,16 +274,20 @@ def _kept(connection: Connection, question: Question) -> dict[tuple[str, str], s
     }
 
 
-def _fill(connection: Connection, question: Question, known: Scored) -> dict[tuple[str, str], str]:
-    """Compute and keep what is missing: of variants that are scored there, beside the reference, only. Return
-    all that is kept, as `_kept`."""
-    kept = _kept(connection, question)
+def _fill(
+    connection: Connection, question: Question, known: Scored, *, most: int | None = None
+) -> tuple[dict[tuple[str, str], str], int]:
+    """Compute and keep what is missing, at most so many: of variants that are scored there, beside the
+    reference, only. Return all that is kept, as `_kept`, and how many were missing before."""
+    kept, were_missing = _kept(connection, question), 0
     for metric in question.metrics:
         there = known.variants(metric, question.protocol, question.split)
         if question.reference not in there:
             continue
         wanted = there if question.variants is None else there & question.variants
-        missing = {one for one in wanted if (metric.name, one) not in kept}
+        missing = sorted(one for one in wanted if (metric.name, one) not in kept)
+        were_missing += len(missing)
+        missing = missing[: None if most is None else max(0, most - (were_missing - len(missing)))]
         if not missing:
             continue
         paired = pairings(connection, replace(question, metrics=(metric,)), missing, known)
@@ -281,7 +299,7 @@ def _fill(connection: Connection, question: Question, known: Scored) -> dict[tup
             connection.execute(tables.KEEP_STATISTICS, [*key, _version(metric), record])
             kept[metric.name, variant_id] = record
         connection.execute("commit")
-    return kept
+    return kept, were_missing
 
 
 def _compare(paired: Pairing, metric: Metric, variant_id: str, reference: str) -> str:

@@ -189,6 +189,7 @@ select answer, metric, version, value from scores
 where part = '' and answer in (select unnest($answers))
 """
 PROTOCOL_FIELDS = "select protocol, list(fields order by run_id) from protocols group by protocol"
+TAKEN_IN = "select run_id, signature from runs order by run_id"
 ORIGINS = "select run_id, experiment, version, seed, data_hash, base, parameters, upstream from runs"
 RUNS_OF = "select run_id from runs where experiment = $experiment"
 # Which runs were chosen as references is the workspace's word, read anew at each opening: never kept here.

@@ -16,24 +16,16 @@ from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import duration
 from engine.domains import metrics
+from engine.results.comparing import row_role
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
-from engine.results.comparing.scene import (
-    IS_BOUND,
-    IS_IN_SAMPLE,
-    IS_MATCHED,
-    IS_PLACEBO,
-    IS_REFERENCE,
-    IS_REPEAT,
-    IS_YARDSTICK,
-)
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_time import Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
 from engine.results.trees.tree_words import verdict_words
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
-from engine.stats.verdicts import alone
+from engine.stats.verdicts import alone, improved
 from engine.strategies.clusterings import newest_clusters
 from engine.strategies.plan import Plan, Seen, look, plan
 from engine.strategies.tuned import NAME as TUNED
@@ -41,7 +33,6 @@ from engine.strategies.tuned import NAME as TUNED
 Compared = Callable[..., dict[str, Any]]
 CHOICE_SPLIT = "val"
 VERDICT_SPLIT = "test"
-_NEVER_CHOSEN = frozenset({IS_BOUND, IS_YARDSTICK, IS_PLACEBO, IS_MATCHED, IS_REPEAT, IS_IN_SAMPLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +177,7 @@ class _Gathering:
         return {str(row["variant"]): row for row in rows if self._is_result(node, row, run_ids)}
 
     def _is_result(self, node: Node, row: Row, run_ids: set[str]) -> bool:
-        if row["role"] in _NEVER_CHOSEN:
+        if row["role"] in row_role.NEVER_CHOSEN:
             return False
         names = {str(row["variant"]).partition("@")[0], *row["aliases"]}
         if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in node.accepts):
@@ -219,7 +210,7 @@ class _Gathering:
         sign, most = metrics.chosen(self.ws, terms.metric).sign, max(row["n_paired"] for row in pool.values())
         wide = {name: row for name, row in pool.items() if 2 * row["n_paired"] >= most}
         best = max(
-            wide, key=lambda name: (wide[name]["role"] == IS_REFERENCE, sign * wide[name]["delta"], name)
+            wide, key=lambda name: (row_role.is_reference(wide[name]), sign * wide[name]["delta"], name)
         )
         return self._as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
 
@@ -276,7 +267,7 @@ class _Gathering:
         level = (verdict.chosen and verdict.chosen.delta) or 0.0
         better = [
             row for row in self._rows(metric, split)
-            if row["verdict"] == "better" and row["role"] not in _NEVER_CHOSEN
+            if row["verdict"] == "better" and row["role"] not in row_role.NEVER_CHOSEN
             and row["variant"] != verdict.variant
         ]  # fmt: skip
         told = [self._as_measured(row, metric=metric, split=split, candidates=1) for row in better]
@@ -303,7 +294,7 @@ class _Gathering:
         p is the one that the row is judged by, in a table that corrected over its family; who stands outside
         of it (the ground of others) has the strict p of its own.
         """
-        values = {name: row[name] for name in _TAKEN_OVER}
+        values = {**{name: row[name] for name in _TAKEN_OVER}, "share_improved": improved(row)}
         p = row["p_strict"] if row["p_holm"] is None else row["p_holm"]
         chosen = metrics.chosen(self.ws, metric)
         values |= _gained(values, sign=chosen.sign, share=chosen.unit != "fraction")

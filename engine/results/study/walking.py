@@ -114,7 +114,8 @@ class _Walk:
                 self._tell(f"{record.run_id} done in {duration(record.status.seconds)}")
                 self._tell_clusters(record)
             else:
-                self._tell(f"{record.run_id} {'blocked' if record.blocked else record.state}{_error(record)}")
+                why = f": {record.error.splitlines()[0]}" if record.error else ""
+                self._tell(f"{record.run_id} {'blocked' if record.blocked else record.state}{why}")
         self._note(run_id=None)
 
     def _tell_clusters(self, record: RunRecord) -> None:
@@ -165,10 +166,6 @@ def _result_words(stood: study.Stand) -> str:
         if verdict.ahead is not None:
             parts.append(ahead_words(verdict.ahead))
     return " ".join(part for part in parts if part)
-
-
-def _error(record: RunRecord) -> str:
-    return f": {record.error.splitlines()[0]}" if record.error else ""
 
 
 def main(root: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.runs.runfolder import RESUMABLE, State
+from engine.stats import co_primary
 from engine.stats.levels import ALPHA, NOISE, POINT
 
 NodeState = Literal[
@@ -29,7 +30,9 @@ NodeState = Literal[
     "reached",
 ]
 _ENDED: Mapping[State | None, str] = {"cancelled": "was cancelled", "lost": "was lost"}
-DecidingNumber = Literal["gain", "share improved", "p", "interval", "detectable gain", "personas"]
+DecidingNumber = Literal[
+    "gain", "share improved", "p", "interval", "second metric", "detectable gain", "personas"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Measured:
 
     `candidates` says of how many variants of the node it was the best on val. `p` is the verdict's, corrected
     over all that compete, and [ci_low, ci_high] the 95 % interval: both as every table shows them.
+    `share_improved` is that of the personas who truly gain, where examples tell that from luck.
     `min_detectable_effect` is the gain seen in four of five studies of this size. `co_primary` is the second
     primary metric beside it, where the domain has one.
     """
@@ -159,10 +163,10 @@ def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
 
     Passed: gain and share reach what is needed, p is below alpha and the interval leaves out 0. One that
     holds 0 makes a gain not significant, with its lower end. (A gate with alpha over 0.05 asks for less than
-    a 95 % interval, so its p decides alone.) Without p below alpha it is underpowered when the study would
-    miss the needed gain (or one point, where less is needed) more often than one time in five and the
-    interval does not exclude it, and not significant when the numbers reach what is needed but noise may have
-    made them. Everything else is failed.
+    a 95 % interval, so its p decides alone.) Where the second primary metric is down it is failed. Without p
+    below alpha it is underpowered when the study would miss the needed gain (or one point, where less is
+    needed) more often than one time in five and the interval does not exclude it, and not significant when
+    the numbers reach what is needed but noise may have made them. Everything else is failed.
     """
     gain, needed = measured.delta, gate.needed_gain(measured.reference_mean)
     if gain is None or measured.p is None:
@@ -177,6 +181,8 @@ def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
             return _too_few(share, wanted)
         if gate.alpha <= ALPHA and _holds_zero(measured):
             return "not significant", Deciding("interval", measured.ci_low, 0.0)
+        if measured.co_primary is not None and co_primary.standing(measured.co_primary) == co_primary.DOWN:
+            return "failed", Deciding("second metric", measured.co_primary["ci_high"], 0.0)
         return "passed", Deciding("gain", gain, needed)
     if _underpowered(measured, max(needed, POINT)):
         return "underpowered", Deciding("detectable gain", measured.min_detectable_effect, max(needed, POINT))

@@ -14,6 +14,7 @@ from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_time import Remaining
 from engine.results.trees.tree_walk import Deciding, Measured, NodeState, Standing, Walk
 from engine.runs.runfolder import State
+from engine.stats import co_primary
 from engine.stats.levels import POINT
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
 from engine.strategies.costs import NO_ESTIMATE
@@ -68,7 +69,7 @@ def look_of(node: Node, standing: Standing) -> Look:
 
 
 def gate_words(gate: Gate, reference: str) -> str:
-    """Word what a gate asks: "+2.9 points over unified on val, 60 % of personas better, p < 0.05"."""
+    """Word what a gate asks: "+2.9 points over unified on val, 60 % of personas improve, p < 0.05"."""
     what = "" if gate.metric is None else f"{METRICS[gate.metric].label}: "
     if gate.at_least is not None:
         needed = f"at least {points(gate.at_least)} points"
@@ -76,7 +77,7 @@ def gate_words(gate: Gate, reference: str) -> str:
         needed = f"above {reference}"
     else:
         needed = f"{signed_points(gate.threshold)} points over {reference}"
-    share = f", {percent(gate.share_improved)} of personas better" if gate.share_improved else ""
+    share = f", {percent(gate.share_improved)} of personas improve" if gate.share_improved else ""
     return f"{what}{needed} on {gate.split}{share}, p < {gate.alpha:g}"
 
 
@@ -123,12 +124,14 @@ def deciding_words(deciding: Deciding) -> str:
     if deciding.number == "gain":
         return f"gain {signed_points(value)}, needed {signed_points(needed)}"
     if deciding.number == "share improved":
-        return f"{percent(value)} of personas better, needed {percent(needed)}"
+        return f"{percent(value)} of personas improve, needed {percent(needed)}"
     if deciding.number == "p":
         told = p_value(value)
         return f"p {told if told.startswith('<') else f'= {told}'}, needed < {needed:g}"
     if deciding.number == "interval":
         return f"95 % interval from {signed_points(value)}, needed above 0"
+    if deciding.number == "second metric":
+        return f"what must hold beside it is down, {signed_points(value)} at best"
     if deciding.number == "detectable gain":
         return f"could see gains from {signed_points(value)} only, needed {signed_points(needed)}"
     return f"{count(int(value or 0), 'persona')}: too few for any test"
@@ -156,6 +159,8 @@ def note_words(measured: Measured, gate: Gate) -> list[str]:
         notes.append(f"the best of {measured.candidates} on val")
     if measured.split != gate.split:
         notes.append(f"judged on {measured.split}, because {gate.split} is not scored")
+    if measured.co_primary is not None and co_primary.standing(measured.co_primary) == co_primary.OPEN:
+        notes.append(co_primary.beside_words(measured.co_primary))
     detectable = measured.min_detectable_effect
     if detectable is not None and detectable > POINT:
         notes.append(f"{count(measured.n_paired, 'persona')} can show gains from {signed_points(detectable)}")

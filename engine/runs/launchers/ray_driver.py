@@ -19,7 +19,7 @@ from engine.core.errors import EngineError, first_line
 from engine.core.paths import REPOSITORY, Workspace, write_json
 from engine.lm.remote.keys import asks
 from engine.runs.context import Cancelled, RunContext
-from engine.runs.launchers.ray_cluster import connect, fitting, request, words
+from engine.runs.launchers.ray import connect, fitting, request, words
 from engine.runs.launchers.ray_tasks import PARTS, STOP, TURN, reports_of
 from engine.runs.parts import Part
 from engine.runs.registry import Registry

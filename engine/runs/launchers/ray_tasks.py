@@ -13,7 +13,7 @@ from typing import Any
 from engine.core import keyring
 from engine.core.base_identity import refuse_other_base
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_record
+from engine.core.paths import Workspace, read_if_whole
 from engine.lm.remote.keys import names_for
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import Part, PartDone
@@ -98,10 +98,7 @@ def unwanted(ws: Workspace, run_id: str, attempt: int, name: str, turn: int) -> 
         return True
     if (ws.run_folder(run_id) / PARTS / STOP).exists():
         return True
-    try:
-        return read_record(reports_of(ws, run_id, name) / TURN, int) > turn
-    except (FileNotFoundError, EngineError):
-        return False
+    return (read_if_whole(reports_of(ws, run_id, name) / TURN, int) or 0) > turn
 
 
 def _failed(error: str, hint: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pandas as pd
 from engine.core.types import Row
 from engine.core.wording import count, duration
 from engine.domains.metric import Metric
-from engine.show.charts.leaderboard import is_bound
+from engine.results.comparing import row_role
 from engine.show.charts.looks import GRID, Chart, clicked, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
@@ -74,10 +74,7 @@ def tradeoff_table(
     kept = [
         row
         for row in rows
-        if row["mean"] is not None
-        and costs.get(row["variant"]) is not None
-        and not is_bound(row)
-        and row.get("role", "") in ("", "reference")
+        if row["mean"] is not None and costs.get(row["variant"]) is not None and row_role.takes_part(row)
     ]
     frame = pd.DataFrame(
         [
@@ -87,7 +84,7 @@ def tradeoff_table(
                 "cost": float(costs[row["variant"]] or 0),
                 "verdict": _word(row, metric),
                 "tone": _tone(row, metric),
-                "role": row.get("role", ""),
+                "role": row["role"],
                 "mean_words": metric.level(row["mean"]),
                 "cost_words": _spelled(cost, float(costs[row["variant"]] or 0)),
             }
@@ -169,7 +166,7 @@ def _smallest(table: pd.DataFrame) -> float:
 
 def _word(row: Row, metric: Metric) -> str:
     """The verdict as every table words it."""
-    return str(row.get("role") or verdict(row, higher_is_better=metric.higher_is_better))
+    return str(row["role"] or verdict(row, higher_is_better=metric.higher_is_better))
 
 
 def _tone(row: Row, metric: Metric) -> str:

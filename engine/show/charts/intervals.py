@@ -10,7 +10,8 @@ import pandas as pd
 
 from engine.core.types import Row
 from engine.domains.metric import Metric
-from engine.show.charts.leaderboard import REPEATED, is_bound
+from engine.results.comparing import row_role
+from engine.show.charts.leaderboard import REPEATED
 from engine.show.charts.looks import GRID, Chart, clicked, line_at, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
@@ -88,7 +89,7 @@ def _record(row: Row, metric: Metric) -> dict[str, Any]:
         "low": factor * (row["delta"] if low is None else low),
         "high": factor * (row["delta"] if high is None else high),
         "verdict": _colour_of(row, metric),
-        "kind": "bound" if is_bound(row) else "variant",
+        "kind": "bound" if row_role.is_bound(row) else "variant",
         "words": metric.change(row["delta"]),
         "interval": metric.spread(low, high),
         "personas": row["n_paired"],

@@ -10,16 +10,13 @@ import pandas as pd
 from engine.core.types import Row
 from engine.core.wording import known, outcome_counts, p_value, signed_points
 from engine.domains.metric import Metric
-from engine.show.for_whom import improved
+from engine.results.comparing import row_role
 from engine.stats.co_primary import standing
-from engine.stats.verdicts import verdict
+from engine.stats.verdicts import improved, verdict
 
 REPEATED: Final = {
-    "repeat": "another seed",
-    "other protocol": "other protocol",
-    "placebo": "placebo",
-    "step-matched": "step-matched",
-    "ground": "ground",
+    row_role.REPEAT: "another seed",
+    **{one: one for one in (row_role.ELSEWHERE, row_role.PLACEBO, row_role.MATCHED, row_role.GROUND)},
 }
 _COLUMNS = (
     *("variant", "role", "mean", "delta", "interval", "verdict", "p"),
@@ -41,7 +38,7 @@ def leaderboard_table(rows: Sequence[Row], *, reference: str, metric: Metric) ->
 def _record(row: Row, reference: str, metric: Metric) -> dict[str, Any]:
     is_reference = row["variant"] == reference
     own = str(row.get("role"))
-    role = "reference" if is_reference else own if is_bound(row) else REPEATED.get(own, "")
+    role = row_role.REFERENCE if is_reference else own if row_role.is_bound(row) else REPEATED.get(own, "")
     share = improved(row)
     blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
@@ -77,8 +74,3 @@ def second_word(row: Row) -> str:
 
 def _scaled(value: float | None, factor: float) -> float | None:
     return None if value is None else factor * value
-
-
-def is_bound(row: Row) -> bool:
-    """Say whether a row is an oracle's, bound or yardstick: never a contender, never a reference to beat."""
-    return row["role"] in ("bound", "yardstick")

@@ -1,20 +1,19 @@
 """Charts and tables of sweeps, made from their results, for pages and reports. Reads nothing.
 
-As in show/views.py no colour is fixed: points name the words of its palette, and every series has a shape,
-a dash and its name above the last point.
+As in engine/show/charts/looks.py no colour is fixed: points name the words of its palette, and every series
+has a shape, a dash and its name above the last point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import altair as alt
 import pandas as pd
 
 from engine.core.wording import SPLIT_WORDS
-from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
+from engine.results.comparing import row_role
 from engine.results.comparing.sweeps import SweepResults
 from engine.show.charts.looks import GRID, Chart, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
@@ -44,7 +43,8 @@ def sweep_table(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
                     continue
                 low = row["ci_low"] if row["ci_low"] is not None else row["delta"]
                 high = row["ci_high"] if row["ci_high"] is not None else row["delta"]
-                word = EQUAL if row["role"] else verdict(row, higher_is_better=metric.higher_is_better)
+                told = verdict(row, higher_is_better=metric.higher_is_better)
+                word = told if row_role.competes(row) else EQUAL
                 names = [found.experiment] if several else []
                 names += [SPLIT_WORDS[split].lower()] if len(splits) > 1 or not several else []
                 rows.append(
@@ -115,16 +115,13 @@ def sweep_words(results: Sequence[SweepResults]) -> list[str]:
             continue
         val, test, metric = chosen.rows["val"], chosen.rows.get("test"), METRICS[found.metric]
         value = EVERYTHING if chosen.value is None else chosen.value
+        spread = metric.spread(test["ci_low"], test["ci_high"]) if test else ""
         told.append(
             f"{found.experiment}: {found.parameter} = {value} is best on validation"
             f" ({metric.level(val['mean'])}, {metric.change(val['delta'])} to {found.reference})"
-            + (f"; on test {metric.change(test['delta'])} ({_spread(test, metric)})." if test else ".")
+            + (f"; on test {metric.change(test['delta'])} (95 % interval {spread})." if test else ".")
         )
     return told
-
-
-def _spread(row: Mapping[str, Any], metric: Metric) -> str:
-    return f"95 % interval {metric.spread(row['ci_low'], row['ci_high'])}"
 
 
 def _last(frame: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from engine.domains.metric import Metric
+from engine.results.comparing import row_role
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 SIGNS: Final[Mapping[str, str]] = {BETTER: "▲", WORSE: "▼", EQUAL: "="}
@@ -24,11 +25,13 @@ def verdict_table(found: Mapping[str, tuple[Metric, Sequence[Mapping[str, Any]]]
     left out. A cell is a sign and the difference (points for fractions): "▲ +2.3".
     """
     names = list(
-        dict.fromkeys(row["variant"] for _, rows in found.values() for row in rows if not row["role"])
+        dict.fromkeys(row["variant"] for _, rows in found.values() for row in rows if row_role.competes(row))
     )
     told = {
         label: {
-            row["variant"]: _cell(row, metric) for row in rows if row["delta"] is not None and not row["role"]
+            row["variant"]: _cell(row, metric)
+            for row in rows
+            if row["delta"] is not None and row_role.competes(row)
         }
         for label, (metric, rows) in found.items()
     }

@@ -93,9 +93,12 @@ def _clear_places(rows: pd.DataFrame) -> pd.DataFrame:
     for cluster, held in rows.groupby("cluster"):
         middle = (held[["x", "y"]].to_numpy(dtype=float).mean(axis=0) - low) * pixels
         around = np.clip(middle + _RINGS, 0, _MAP_PIXELS)
-        apart = np.linalg.norm(around[:, None] - taken[None], axis=2).min(axis=1)
-        clear = np.flatnonzero(apart >= _CLEAR_PIXELS)
-        place = around[clear[0] if len(clear) else apart.argmax()]
+        place, room = around[0], -1.0
+        for one in around:
+            apart = ((taken - one) ** 2).sum(axis=1).min()
+            place, room = (one, apart) if apart > room else (place, room)
+            if room >= _CLEAR_PIXELS**2:
+                break
         taken = np.vstack([taken, place])
         found.append((cluster, *(place / pixels + low)))
     return pd.DataFrame(found, columns=["cluster", "x", "y"])
@@ -117,7 +120,7 @@ def route_chart(route: Route) -> Spec:
         {
             "variant": one.variant,
             "gain": metric.factor * one.gain,
-            "words": _gain_words(one.variant, route, metric.change(one.gain)),
+            "words": f"{metric.change(one.gain)}{', chosen' if one.variant == route.variant else ''}",
             "verdict": BETTER if one.variant == route.variant else WORSE if one.gain < 0 else EQUAL,
             "mean": metric.level(one.mean),
         }
@@ -166,10 +169,6 @@ def _score_row(one: Scored, reference: str, bounds: Collection[str], metric: Met
         "interval": metric.spread(low, high),
         "examples": f"{one.higher} higher, {one.same} same, {one.lower} lower",
     }
-
-
-def _gain_words(name: str, route: Route, gain: str) -> str:
-    return f"{gain}, chosen" if name == route.variant else gain
 
 
 def _weight_row(name: str, weight: float, *, own: bool) -> dict[str, Any]:

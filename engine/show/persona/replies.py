@@ -7,9 +7,11 @@ with all who gave them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from difflib import SequenceMatcher
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -17,7 +19,6 @@ from engine.core.types import Dialogue
 from engine.domains.acts import Act, Finding, Piece, findings, pieces
 from engine.domains.domain import Domain
 from engine.domains.kinds import KINDS, kind_of
-from engine.show.persona.wording import Stretch, word_by_word
 
 Kept = Mapping[Hashable, Any]  # one of the store's example rows
 
@@ -171,3 +172,29 @@ def _listed(text: Any) -> Sequence[dict[str, Any]]:
 
 def _known(value: Any) -> float | None:
     return None if pd.isna(value) else float(value)
+
+
+Side = Literal["both", "added", "lacking"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Words that stand together: in both replies, only in the reply, or only in the right one."""
+
+    text: str
+    side: Side
+
+
+def word_by_word(reply: str, right: str) -> tuple[Stretch, ...]:
+    """Return the reply and the right one woven into each other; the words of either side are all there."""
+    said, wanted = re.findall(r"\S+", reply), re.findall(r"\S+", right)
+    woven: list[Stretch] = []
+    for kind, begin, end, first, last in SequenceMatcher(None, wanted, said, autojunk=False).get_opcodes():
+        if kind == "equal":
+            woven.append(Stretch(" ".join(said[first:last]), "both"))
+            continue
+        if begin < end:
+            woven.append(Stretch(" ".join(wanted[begin:end]), "lacking"))
+        if first < last:
+            woven.append(Stretch(" ".join(said[first:last]), "added"))
+    return tuple(woven)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.wording import points, signed_points
@@ -51,11 +50,8 @@ def _criteria(compared: Compared) -> Iterator[Block]:
             if (reached := [band["title"].lower() for band in criteria[name] if band["met_absolute"]])
         ]
         told = "; ".join(own) or "no variant reaches any"
-        yield Text(f"By the study's own absolute values ({_values(bands)}): {told}.")
-
-
-def _values(bands: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{band['title'].lower()} {points(band['absolute'])}" for band in bands)
+        values = ", ".join(f"{band['title'].lower()} {points(band['absolute'])}" for band in bands)
+        yield Text(f"By the study's own absolute values ({values}): {told}.")
 
 
 def trees_section(gathered: Gathered) -> Section | None:

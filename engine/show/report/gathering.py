@@ -13,12 +13,12 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
+from engine.results.comparing import row_role
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import Headline, headline
 from engine.results.comparing.remarks import NotComputed, too_few
 from engine.results.comparing.scene import set_scene
 from engine.runs.records import RunRecord, scan
-from engine.show.charts.leaderboard import is_bound
 
 MOST_PROTOCOLS = 3
 
@@ -59,7 +59,7 @@ class Compared:
     def contenders(self) -> list[Row]:
         """The variants that compete with the reference and are measured: the one that val chose, then the
         best first."""
-        rows = [row for row in self.rows if row["role"] == "" and row["delta"] is not None]
+        rows = [row for row in self.rows if row_role.competes(row) and row["delta"] is not None]
         chosen = self.headline.chosen
         first = None if chosen is None else chosen["variant"]
         sign = self.metric.sign
@@ -67,7 +67,7 @@ class Compared:
 
     @property
     def bounds(self) -> list[Row]:
-        return [row for row in self.rows if is_bound(row)]
+        return [row for row in self.rows if row_role.is_bound(row)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
+from engine.show.row_words import power_words
 from engine.show.training_words import training_lines
 from engine.stats.levels import FEW
 from engine.strategies.cloning import command_of
@@ -129,14 +130,8 @@ def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iter
     if compared.split == "test":
         seen = count(len(looks.seen(gathered.ws, looks.at(compared.found))), "verdict")
         yield f"Test was looked at{where}: {seen} on it so far. Each look makes the next one weaker."
-    judged = [row for row in compared.rows if not row["role"] and row["min_detectable_effect"]]
-    effects = [row["min_detectable_effect"] for row in judged]
-    if effects:
-        low, high = metric.change(min(effects)), metric.change(max(effects))
-        seen = low if low == high else f"{low} to {high}"
-        family = judged[0]["family_size"] or 1
-        among = f" among {count(family, 'variant')}" if family > 1 else ""
-        yield f"Power{where}: four of five such studies find a true difference of {seen}{unit}{among}."
+    if power := power_words(compared.rows, metric):
+        yield f"Power{where}: {power}"
     personas = max((row["n_paired"] for row in compared.rows), default=0)
     if personas < FEW:
         yield f"Small sample{where}: {count(personas, 'persona')}; below {FEW} intervals are wide."
@@ -199,7 +194,8 @@ def reproduce_section(gathered: Gathered) -> Section:
     """The commands that make the same runs, the versions they were made with, and the runs themselves."""
     done = [record for record in gathered.runs if record.state == "succeeded"]
     lines = [*_commands(gathered, done), "python -m engine report --workspace W"]
-    versions = sorted({item for record in done for item in _versions(record.spec)})
+    specs = [record.spec for record in done if record.spec]
+    versions = sorted({f"{name} {version}" for spec in specs for name, version in spec.versions.items()})
     start = "In an empty folder W, with the versions below:" if versions else "In an empty folder W:"
     blocks: list[Block] = [Text(start), Code(tuple(lines))]
     if versions:
@@ -238,8 +234,3 @@ def _unusual(spec: RunSpec) -> dict[str, str]:
     """What a run builds on that a launch would not take by itself: runs with settings of their own."""
     roles = {name.partition(".")[0] for name in spec.changed if "." in name}
     return {role: run_id for role, run_id in spec.upstream.items() if role in roles}
-
-
-def _versions(spec: RunSpec | None) -> Iterator[str]:
-    for name, version in (spec.versions if spec else {}).items():
-        yield f"{name} {version}"

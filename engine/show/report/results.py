@@ -14,16 +14,17 @@ from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
+from engine.results.comparing import row_role
 from engine.results.comparing.pairings import pairings
 from engine.show.charts.intervals import interval_chart
 from engine.show.charts.personas import persona_chart, table_of
-from engine.show.for_whom import improved
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.row_words import COUNTED, row_words
 from engine.stats.co_primary import beside_words
 from engine.stats.levels import LOST
 from engine.stats.pairing import Pairing
+from engine.stats.verdicts import improved
 
 _WIN_LOSS_FIGURES = 3
 _LONGEST_TEXT = 700
@@ -55,7 +56,7 @@ def _for_whom(main: Compared, row: Row) -> str:
 def _bound(main: Compared, row: Row) -> str:
     unit = main.metric.unit_words
     where = f"{main.metric.change(row['delta'])}{unit} against {row['reference']}"
-    if row["role"] == "yardstick":
+    if row["role"] == row_role.YARDSTICK:
         return f"{row['variant']} lies at {where}: what is known without knowing the persona, no bound."
     return f"{row['variant']} lies at {where}: a bound, which no variant competes with."
 
@@ -75,7 +76,7 @@ def leaderboard_section(gathered: Gathered, compared: Compared) -> Section:
     if second := tuple(
         f"{row['variant']}: {beside_words(row['co_primary'])}"
         for row in compared.rows
-        if row.get("co_primary") and row["role"] != "reference"
+        if row.get("co_primary") and not row_role.is_reference(row)
     ):
         blocks += [Text("Better needs this not to be worse as well:", "note"), Bullets(second)]
     if compared.others:
@@ -146,7 +147,7 @@ def _level(row: Row | None, metric: Metric) -> str:
     if row is None or row["mean"] is None:
         return "undefined"
     level = metric.level(row["mean"])
-    return level if row["role"] == "reference" else f"{level} ({metric.change(row['delta'])})"
+    return level if row_role.is_reference(row) else f"{level} ({metric.change(row['delta'])})"
 
 
 def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from engine.core.wording import count, p_value
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
-from engine.results.comparing import frozen, leakage, looks
+from engine.results.comparing import frozen, leakage, looks, row_role
 from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.freezing import Planned, outcomes
 from engine.results.comparing.frozen import Frozen
@@ -182,7 +182,7 @@ def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
         rows = tuple(
             (row["variant"], gain_words(row, compared.metric), str(row["n_paired"]), row["verdict"])
             for row in table["rows"]
-            if row["role"] != "reference"
+            if not row_role.is_reference(row)
         )
         columns = ("variant", f"gain over {compared.reference}", "personas", "verdict")
         blocks.append(Table(f"{name}, on {compared.split}.", columns, rows, frozenset({"personas"})))

@@ -8,7 +8,6 @@ tried, its val score, what is kept, and what each fold was answered with; and ch
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from engine.core.errors import EngineError
@@ -23,6 +22,7 @@ from engine.lm.scorer import Scorer
 from engine.runs.answers import by_answer
 from engine.runs.context import RunContext
 from engine.stats.routing import FOLDS, Scored, best_but, folds
+from engine.strategies.steps.crossing import Kept
 from engine.strategies.steps.made import val_means
 from engine.strategies.steps.scoring import (
     Answer,
@@ -38,25 +38,6 @@ SWEEP = "sweep.json"
 Asking = Callable[[Sequence[Example]], list[Ask]]
 """How one candidate is asked some examples."""
 Choice = TypeVar("Choice")
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What is kept, and what judges it on val: `of` maps a dialogue to its fold, `by_fold` has what the other
-    folds choose. Both are empty where there was nothing to choose."""
-
-    best: Any
-    of: Mapping[str, int] = field(default_factory=dict)
-    by_fold: tuple[Any, ...] = ()
-
-    @property
-    def is_choice(self) -> bool:
-        return bool(self.by_fold)
-
-    def answering(self, split: str, example: Example) -> Any:
-        """Return what answers an example: on val the choice that it took no part in."""
-        fold = self.of.get(example.dialogue_id) if split == "val" else None
-        return self.best if fold is None else self.by_fold[fold]
 
 
 class Tried:
@@ -165,7 +146,7 @@ def variant_of(
     """
 
     def instead(recipe: Recipe, split: str, example: Example) -> Recipe:
-        return recipe_of(found.answering(split, example)) if found.is_choice else recipe
+        return recipe_of(found.answering(split, example.dialogue_id)) if found.is_choice else recipe
 
     if not found.is_choice:
         return recipe_of(found.best), instead

@@ -16,11 +16,10 @@ from engine.data.dataset import hash_of
 from engine.lm.effects import Prompt, Recipe
 from engine.lm.generate import Reply
 from engine.lm.prompts import PROMPT_VERSION
-from engine.lm.remote.asking import Pace, ask_all
+from engine.lm.remote.asking import Pace, ask_all, finished
 from engine.lm.remote.clients import opened
 from engine.lm.remote.endpoint import Endpoint, Said
 from engine.lm.remote.keys import required_key
-from engine.lm.remote.loop import finished
 from engine.lm.remote.prices import Prices, money, tokens_about
 from engine.lm.remote.prompts import Told, told
 from engine.lm.scorer import Scorer

@@ -20,7 +20,8 @@ from engine.lm.recipes import Shelf
 from engine.lm.scorer import Scorer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import append_line
-from engine.strategies.steps.choosing import Kept, Tried, kept, val_examples, variant_of, write_sweep
+from engine.strategies.steps.choosing import Tried, kept, val_examples, variant_of, write_sweep
+from engine.strategies.steps.crossing import Kept
 from engine.strategies.steps.made import made_by
 from engine.strategies.steps.scoring import (
     Answer,

@@ -31,7 +31,7 @@ from engine.lm.persona_network import NETWORK, NetworkForm, loss_of
 from engine.lm.recipes import PERSONAS, Shelf, write_personas
 from engine.lm.scorer import Scorer
 from engine.lm.tensor_file import load_tensors, packed
-from engine.lm.train import Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
+from engine.lm.train import Lesson, Stopped, Trained, Trainer, evaluate_loss
 from engine.runs.context import Cancelled, RunContext
 from engine.strategies import registry
 from engine.strategies.budgets import TRAINING
@@ -132,7 +132,10 @@ def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_ove
         start |= form.code_along(apart)
         untrained = loss_of(base.model, form, start, judges, pad_id=base.pad_id)
         lesson = Lesson(context.spec.experiment, train, judges, start=start)
-        trainer = _trainer(context, base, form, settings, lesson)
+        trainer = Trainer(
+            base.model, form, settings, [lesson],
+            pad_id=base.pad_id, checkpoint=context.folder / _CHECKPOINT, hooks=hooks_of(context),
+        )  # fmt: skip
         began = time.perf_counter()
         try:
             (trained,) = trainer.fit()
@@ -145,20 +148,6 @@ def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_ove
     write_atomically(context.adapters / NETWORK, packed({**trained.weights, **whole}))
     seconds = max(trainer.seconds, time.perf_counter() - began)
     _tell(context, who, trained, train, trainer.parameters_each, seconds=seconds, plain=plain)
-
-
-def _trainer(
-    context: RunContext, base: Base, form: NetworkForm, settings: TrainSettings, lesson: Lesson
-) -> Trainer:
-    return Trainer(
-        base.model,
-        form,
-        settings,
-        [lesson],
-        pad_id=base.pad_id,
-        checkpoint=context.folder / _CHECKPOINT,
-        hooks=hooks_of(context),
-    )
 
 
 def _tell(

@@ -9,7 +9,7 @@ comparisons to look at, and to count as looked at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from engine.runs.protocol import in_todays_form, without_remarks
 from engine.runs.runfolder import read_spec
 from engine.stats.pairing import Valued, valued
 from engine.stats.routing import Routes, choose, cross_fit, folds
+from engine.strategies.steps.crossing import Kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,15 +41,6 @@ class Candidate:
     recipe: Mapping[str, Any]
     answers: pd.DataFrame
     scored: answers.Scored
-
-
-@dataclass(frozen=True, slots=True)
-class Crossed:
-    """The choice that judges each val dialogue: `of` maps a dialogue to its fold, `chosen` has for each fold
-    persona -> variant by the others."""
-
-    of: Mapping[str, int]
-    chosen: Sequence[Mapping[str, str]]
 
 
 def run(context: RunContext) -> None:
@@ -67,18 +59,16 @@ def run(context: RunContext) -> None:
     held = candidates[fallback].answers
     held = held[held["split"] == "val"]
     fold_of = folds(zip(held["persona_id"], held["dialogue_id"], strict=True))
-    crossed = Crossed(
-        fold_of,
-        cross_fit(
-            lambda fold: _tables(candidates, decides, {one for one, its in fold_of.items() if its == fold}),
-            **rule,
-        ),
+    by_fold = cross_fit(
+        lambda fold: _tables(candidates, decides, {one for one, its in fold_of.items() if its == fold}),
+        **rule,
     )
     variant = context.spec.experiment
     context.protocol(fields)
     recipe = Recipe((Own(context.spec.run_id, chosen=True),))
     context.variant(variant, recipe.as_json(), family="routing")
-    rows, scores = routed_rows(routes, crossed, candidates, variant=variant)
+    goes = Kept(routes.by_persona, fold_of, by_fold)
+    rows, scores = routed_rows(routes, goes, candidates, variant=variant)
     answers.write(context.folder, rows, scores)
     told = as_json(routes, candidates, metric_name=decides.name)
     strangers = sorted(load_splits(context.workspace).unseen)
@@ -120,7 +110,7 @@ def read_candidates(
 
 
 def routed_rows(
-    routes: Routes, crossed: Crossed, candidates: Mapping[str, Candidate], *, variant: str
+    routes: Routes, kept: Kept, candidates: Mapping[str, Candidate], *, variant: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return each persona's answers from the variant she is routed to, all splits, and their scores (long).
 
@@ -129,7 +119,7 @@ def routed_rows(
     """
     order = candidates[routes.fallback].answers
     order = order[order["persona_id"].isin(routes.by_persona) | (order["split"] == UNSEEN)]
-    goes = dict(zip(_pairs(order), _goes(order, routes, crossed), strict=True))
+    goes = dict(zip(_pairs(order), _goes(order, routes, kept), strict=True))
     rank = {pair: place for place, pair in enumerate(goes)}
     picked = {
         name: one.answers[[goes.get(pair) == name for pair in _pairs(one.answers)]]
@@ -138,28 +128,23 @@ def routed_rows(
     known = {pair for rows in picked.values() for pair in _pairs(rows)}
     stays = order[[pair not in known for pair in _pairs(order)]]
     picked[routes.fallback] = pd.concat([picked[routes.fallback], stays])
-    kept = {name: rows for name, rows in picked.items() if len(rows)}
-    table = pd.concat(kept.values())
+    answered = {name: rows for name, rows in picked.items() if len(rows)}
+    table = pd.concat(answered.values())
     table = table.assign(_place=[rank[pair] for pair in _pairs(table)]).sort_values("_place")
-    scores = pd.concat([answers.only(candidates[name].scored, rows) for name, rows in kept.items()])
+    scores = pd.concat([answers.only(candidates[name].scored, rows) for name, rows in answered.items()])
     return (
         table.drop(columns="_place").assign(variant=variant).reset_index(drop=True),
         scores.assign(variant=variant).reset_index(drop=True),
     )
 
 
-def _goes(order: pd.DataFrame, routes: Routes, crossed: Crossed) -> Iterator[str]:
+def _goes(order: pd.DataFrame, routes: Routes, kept: Kept) -> Iterator[str]:
     """Yield the variant that answers each row: on val the one that the other folds choose."""
-    chosen = routes.by_persona
     for split, persona, dialogue in zip(
         order["split"], order["persona_id"], order["dialogue_id"], strict=True
     ):
-        if split == "val":
-            yield crossed.chosen[crossed.of[dialogue]].get(persona, routes.fallback)
-        elif split == UNSEEN:
-            yield routes.fallback
-        else:
-            yield chosen[persona]
+        chosen = {} if split == UNSEEN else kept.answering(split, dialogue)
+        yield chosen.get(persona, routes.fallback)
 
 
 def _pairs(rows: pd.DataFrame) -> list[tuple[str, str]]:

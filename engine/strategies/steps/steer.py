@@ -31,8 +31,8 @@ from engine.lm.scorer import Scorer
 from engine.lm.window import window_of
 from engine.runs.context import Cancelled, RunContext
 from engine.strategies import registry
-from engine.strategies.steps.choosing import Kept, Tried, kept, val_examples, write_sweep
-from engine.strategies.steps.crossing import Crossed, write_crossed
+from engine.strategies.steps.choosing import Tried, kept, val_examples, write_sweep
+from engine.strategies.steps.crossing import Crossed, Kept, write_crossed
 from engine.strategies.steps.lessons import folder_name, train_ids
 from engine.strategies.steps.made import made_by
 from engine.strategies.steps.scoring import ExampleSet, answer, asker_for, example_set, score_variants

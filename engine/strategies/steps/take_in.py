@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
+from engine.core.paths import read_json
 from engine.data.dataset import load_dataset
 from engine.lm.adapters import Lora, linear_layers, load_lora, save_lora, sizes
 from engine.lm.effects import Own, Recipe, Weights
@@ -27,6 +30,7 @@ def take_in(context: RunContext) -> None:
         raise EngineError(
             f"The adapters in {folder} were changed since this run was launched.", "Import them again."
         )
+    _tell_other_base(context, owners.values())
     parameters = 0
     for persona, source in owners.items():
         lora = load_lora(source)
@@ -40,6 +44,20 @@ def take_in(context: RunContext) -> None:
     context.variant(given["variant"], recipe.as_json(), family="imported", parameters_trained=parameters)
     context.summary(adapters=len(owners), parameters_trained=parameters)
     score_variants(context, {given["variant"]: recipe}, base=base, shelf=Shelf(context.workspace))
+
+
+def _tell_other_base(context: RunContext, folders: Iterable[Path]) -> None:
+    """Say which other bases the adapters were trained over, by their own word: a name proves nothing, but the
+    same sizes are no sign of the same base.
+    """
+    ours, _ = peft_base(context.spec.base)
+    told = {
+        str(read_json(one / "adapter_config.json").get("base_model_name_or_path") or "") for one in folders
+    }
+    others = sorted(one for one in told - {""} if Path(one).name != Path(str(ours)).name)
+    if others:
+        context.summary(trained_over=others)
+        context.log(f"They say that they were trained over {', '.join(others)}; this base is {ours}.")
 
 
 def _owners(context: RunContext, found: list[Path]) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from engine.lm.recipes import CHOSEN
 from engine.runs import answers
 from engine.runs.context import RunContext
 from engine.stats.routing import FOLDS, Scored, best_but, folds
+from engine.strategies.steps.crossing import Kept
 from engine.strategies.steps.route import Candidate, read_candidates
 from engine.strategies.tuned import NAME
 
@@ -50,7 +51,7 @@ def run(context: RunContext) -> None:
     )
     context.protocol(fields)
     context.variant(variant, Recipe((Own(context.spec.run_id, chosen=True),)).as_json(), family=NAME)
-    given, scores = _rows(found, best, by_fold, fold_of)
+    given, scores = _rows(found, Kept(best, fold_of, by_fold))
     answers.write(context.folder, given.assign(variant=variant), scores.assign(variant=variant))
     context.summary(settings=len(found), best=best, run=found[best].run_id)
     context.log(
@@ -59,19 +60,14 @@ def run(context: RunContext) -> None:
     context.progress("choose", 1, 1)
 
 
-def _rows(
-    found: dict[str, Candidate], best: str, by_fold: list[str], fold_of: dict[str, int]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _rows(found: dict[str, Candidate], kept: Kept) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the answers and scores: on test those of what is kept, on val those of what each fold gets."""
     parts = []
     for name, one in found.items():
-        chosen = [
-            name == (by_fold[fold_of[dialogue]] if split == "val" and dialogue in fold_of else best)
-            for split, dialogue in zip(one.answers["split"], one.answers["dialogue_id"], strict=True)
-        ]
-        kept = one.answers[chosen]
-        if len(kept):
-            parts.append((kept, answers.only(one.scored, kept)))
+        asked = zip(one.answers["split"], one.answers["dialogue_id"], strict=True)
+        taken = one.answers[[name == kept.answering(*where) for where in asked]]
+        if len(taken):
+            parts.append((taken, answers.only(one.scored, taken)))
     return (
         pd.concat([given for given, _ in parts]).reset_index(drop=True),
         pd.concat([scores for _, scores in parts]).reset_index(drop=True),

@@ -141,12 +141,50 @@ def pairs(**more: Any) -> list[Row]:
     ]
 
 
+def in_a_tree() -> list[Row]:
+    """As Open Assistant keeps dialogues: several replies to one turn, of which one is followed."""
+    return [
+        {"user_id": who if parent is None else agent, "role": role, "text": f"{role} {number} {who}",
+         "message_id": f"{who}{number}{own}", "parent_id": parent and f"{who}{number}{parent}", "rank": rank}
+        for who in PEOPLE for number in range(TALKS)
+        for own, parent, rank, role, agent in (
+            ("b", "a", 1, "assistant", "x"), ("a", None, None, "prompter", ""),
+            ("c", "a", 0, "assistant", "y"), ("d", "c", 0, "prompter", "z"),
+        )
+    ]  # fmt: skip
+
+
 WITH_PICTURES = [
     {**row, "picture": b"\x89PNG\x00", "labels": {"a": b"\xff"}, "user_id": row["user_id"].encode()}
     for row in chats()
 ]
 
 WRITTEN = {
+    "texts.jsonl": lines(
+        [{"user": row["user_id"], "dialog": [one["content"] for one in row["messages"]]} for row in chats()]
+    ).encode(),
+    "tree.jsonl": lines(in_a_tree()).encode(),
+    "preferred.jsonl": lines(
+        [
+            {
+                "user_id": row["user_id"],
+                "prompt": row["messages"][:1],
+                "chosen": row["messages"][1:],
+                "rejected": row["messages"][1:],
+            }
+            for row in chats()
+        ]
+    ).encode(),
+    "responses.jsonl": lines(
+        [
+            {
+                "user_id": row["user_id"],
+                "input": row["messages"][:1],
+                "output": [{"type": "reasoning", "summary": []}, {"type": "message", **row["messages"][1]}],
+            }
+            for row in chats()
+        ]
+    ).encode(),
     "noted.arrow": layouts.arrow(chats()),
     "feather.arrow": feather(chats()),
     "pictures.parquet": layouts.parquet(WITH_PICTURES),
@@ -302,6 +340,48 @@ def test_a_column_that_begins_late_is_what_it_is(tmp_path: Path) -> None:
     assert imported.mapping["time"] == "created_at"
 
 
+@pytest.mark.parametrize(
+    ("agent", "mapping"),
+    [
+        ({}, "assistant=*"),
+        ({"speaker": "Kim"}, "assistant=Zoe+Kim"),
+        ({"speaker": "Kim+Zoe"}, "assistant=Kim+Zoe"),
+        ({"speaker": False}, "assistant=False"),
+    ],
+)
+def test_whoever_answers_is_told_from_her_who_asks(tmp_path: Path, agent: Row, mapping: str) -> None:
+    rows = [
+        {"who": row["user_id"], "ticket": row["session_id"], "body": row["text"],
+         "speaker": row["user_id"] if place % 2 == 0 else agent.get("speaker", f"agent {place % 7}")}
+        for place, row in enumerate(WHOLE)
+    ]  # fmt: skip
+    path = tmp_path / "tickets.jsonl"
+    path.write_text(lines(rows))
+    found = read(path, f"user=who,session=ticket,role=speaker,text=body,{mapping}")
+    assert (found.faults, whose(found)) == ((), ALL)
+
+
+def test_turns_that_only_quote_one_another_are_no_tree(tmp_path: Path) -> None:
+    turned = [{**row, "time": "", "turn": -place, "parent_id": "T1"} for place, row in enumerate(WHOLE[::-1])]
+    (tmp_path / "turned.jsonl").write_text(lines(turned))  # a parent that is no turn says nothing of them
+    assert whose(read(tmp_path / "turned.jsonl")) == ALL
+    rows = [{**row, "id": place, "reply_to": 0 if place == 3 else None} for place, row in enumerate(WHOLE)]
+    path = tmp_path / "chat.jsonl"
+    path.write_text(lines(rows))
+    assert whose(read(path)) == ALL
+    for row in rows:
+        del row["session_id"]
+    path.write_text(lines(rows))
+    assert len(read(path, "turn=id,parent=reply_to").dataset.dialogues) < len(rows)  # each begins its own
+
+
+@pytest.mark.parametrize("written", ["1.15792E+18", 1.15792e18])
+def test_a_rounded_number_names_nobody(tmp_path: Path, written: Any) -> None:
+    path = tmp_path / "rounded.jsonl"
+    path.write_text(lines([{**row, "user_id": written} for row in chats()]))
+    assert "was rounded, and may stand for several" in str(read(path).faults[0])
+
+
 @pytest.mark.parametrize("written", [1.0, "1.0"])
 def test_a_number_among_which_one_is_missing_names_one_person(tmp_path: Path, written: Any) -> None:
     path = tmp_path / "pairs.jsonl"
@@ -315,11 +395,11 @@ def test_a_number_among_which_one_is_missing_names_one_person(tmp_path: Path, wr
 
 def test_what_nobody_said_and_no_date_is_said(tmp_path: Path) -> None:
     path = tmp_path / "chats.jsonl"
-    path.write_text(lines([{**row, "created_at": "3. März 2024"} for row in chats()]))
+    path.write_text(lines([{**row, "created_at": "3. tammikuuta 2024"} for row in chats()]))
     with pytest.raises(EngineError, match=r"no speaker named 'agnt' \(--map assistant=agnt\)") as caught:
         read(path, "assistant=agnt")
     assert "assistant, user" in caught.value.hint
-    assert any("18 dates cannot be read, first '3. März 2024'" in note for note in read(path).notes)
+    assert any("18 dates cannot be read, first '3. tammikuuta 2024'" in note for note in read(path).notes)
 
 
 def lamp(folder: Path, change: Callable[[int, Row], Row], *, packed: bool = False) -> Imported:
@@ -393,6 +473,16 @@ def test_summaries_that_may_be_of_other_people_are_not_taken(tmp_path: Path) -> 
     imported = read(tmp_path)
     assert "3 people's summaries beside it, in the order of 4 people" in str(imported.faults[0])
     assert all(one.character is None for one in imported.dataset.personas)
+
+
+def test_a_mark_of_the_chosen_reply_that_went_through_a_table_is_one(tmp_path: Path) -> None:
+    held = layouts.prism()["conversations.jsonl"]
+    found = []
+    for place, mark in enumerate((b"true", b"1", b'"True"')):
+        path = tmp_path / f"{place}.jsonl"
+        path.write_bytes(held.replace(b'"if_chosen": true', b'"if_chosen": ' + mark))
+        found.append(read(path).dataset)
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_survey_names_people_as_the_conversations_do(tmp_path: Path) -> None:

@@ -393,7 +393,7 @@ def test_a_fault_is_named_by_row_and_column(
     assert card["counts"]["dialogues"] == PEOPLE * SESSIONS - (not whole)
 
 
-@pytest.mark.parametrize("turn", [None, "", "  ", []])
+@pytest.mark.parametrize("turn", [None, "", "  ", "\u200b\ufeff", []])
 def test_an_empty_reply_costs_no_dialogue(tmp_path: Path, turn: Any) -> None:
     rows = _rows()
     rows[0]["messages"] += [{"role": "user", "content": "And?"}, {"role": "assistant", "content": turn}]

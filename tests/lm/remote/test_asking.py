@@ -8,9 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from engine.core.errors import EngineError
-from engine.lm.remote.asking import Messages, Pace, ask_all
+from engine.lm.remote.asking import Messages, Pace, ask_all, finished
 from engine.lm.remote.endpoint import Said
-from engine.lm.remote.loop import finished
 
 WANTED = {f"e{number}": [{"role": "user", "content": str(number)}] for number in range(12)}
 

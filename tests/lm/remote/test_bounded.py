@@ -13,9 +13,9 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.limits import SETTING
+from engine.lm.remote.asking import finished
 from engine.lm.remote.bounded import HEADERS, TooLarge, in_bounds, no_larger
 from engine.lm.remote.endpoint import Endpoint, Said
-from engine.lm.remote.loop import finished
 
 
 @pytest.fixture

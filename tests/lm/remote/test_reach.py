@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from engine.core.errors import EngineError
+from engine.lm.remote.asking import finished
 from engine.lm.remote.clients import opened
 from engine.lm.remote.endpoint import Endpoint, Provider, Said
 from engine.lm.remote.keys import NO_KEY
-from engine.lm.remote.loop import finished
 from tests.lm.remote import endpoints
 
 KEY = "sk-a-planted-key"

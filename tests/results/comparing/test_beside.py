@@ -10,10 +10,14 @@ from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
 from engine.domains.smart_home import SMART_HOME
 from engine.results import store
+from engine.results.comparing.beside import beside
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.freezing import freeze
 from engine.results.comparing.pairings import compare_within
 from engine.runs import answers
+from engine.stats.co_primary import HELD, OPEN, standing
+from engine.stats.compare import compare
+from engine.stats.pairing import pair
 from tests.steps_for_tests import PERSONAS
 from tests.workspaces import finish
 
@@ -49,9 +53,20 @@ def word(ws: Workspace) -> str:
     return str(next(row["verdict"] for row in rows if row["variant"] == "gain"))
 
 
-def test_worded_better_and_acting_as_well_is_better(ws: Workspace) -> None:
-    act(ws, {"count": 0.6, "gain": 0.6})
+def test_worded_better_and_acting_better_is_better(ws: Workspace) -> None:
+    act(ws, {"count": 0.6, "gain": 0.61})
     assert word(ws) == "better"
+
+
+@pytest.mark.parametrize(("personas", "examples", "stands"), [(6, 4, OPEN), (20, 5, HELD)])
+def test_that_nobody_acts_otherwise_shows_as_much_as_there_are_examples(
+    ws: Workspace, personas: int, examples: int, stands: str
+) -> None:
+    same = [(f"{who}/{one}", f"p{who}", 1.0) for who in range(personas) for one in range(examples)]
+    told = beside(ws, ACTS, compare(pair(same, same)))
+    assert told is not None
+    assert (told["delta"], standing(told)) == (0.0, stands)
+    assert told["ci_low"] == pytest.approx(0.025 ** (1 / len(same)) - 1)
 
 
 def test_worded_better_and_acting_worse_is_said(ws: Workspace) -> None:
@@ -92,14 +107,17 @@ def test_why_a_better_wording_is_not_better_is_told_in_the_row(ws: Workspace) ->
     assert next(row["why"] for row in rows if row["variant"] == "gain").startswith("Exact action match")
 
 
-def test_who_acts_better_for_a_few_and_worse_for_nobody_is_not_worse(ws: Workspace) -> None:
+def test_what_few_lose_is_bounded_by_how_few_and_what_nobody_does_by_how_many_examples(ws: Workspace) -> None:
     act(ws, {"count": 0.6, "gain": 0.6}, more={"gain": 0.2})  # for one persona
     found = compare_variants(ws, reference="count")
     gain = next(row for row in found["rows"] if row["variant"] == "gain")
     assert gain["co_primary"]["delta"] == pytest.approx(0.2 / 6)
-    assert (gain["co_primary"]["ci_low"], gain["verdict"]) == (0.0, "better")
+    assert gain["co_primary"]["ci_low"] == pytest.approx(0.025 ** (1 / gain["n_examples"]) - 1)
     act(ws, {"count": 0.6, "gain": 0.6}, more={"gain": -0.2})
-    assert word(ws) == "not clear"
+    found = compare_variants(ws, reference="count")
+    gain = next(row for row in found["rows"] if row["variant"] == "gain")
+    assert gain["co_primary"]["ci_low"] < -0.5  # one of six loses: that is bounded by persons
+    assert gain["verdict"] == "not clear"
 
 
 def test_what_a_table_showed_beside_its_metric_can_be_planned_no_longer(ws: Workspace) -> None:

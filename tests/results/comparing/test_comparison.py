@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.results import store
 from engine.results.comparing.comparison import compare_variants
+from engine.runs import manifest
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish
@@ -34,6 +37,22 @@ def test_the_form_and_the_arithmetic(ws: Workspace) -> None:
     assert gain["delta"] == pytest.approx(0.1)
     assert (gain["n_paired"], gain["wins"], gain["ties"], gain["losses"]) == (6, 6, 0, 0)
     assert gain["share_improved"] == 1.0
+
+
+def test_who_answers_fewer_examples_is_told_with_how_many(ws: Workspace) -> None:
+    """Its difference is not that of the means in the table: those are over other examples."""
+    finish(ws, "gain")
+    assert not any("both have" in line for line in compare_variants(ws, reference="count")["warnings"])
+    for run in (one for one in ws.runs.iterdir() if one.name.startswith("gain")):
+        scores = pd.read_parquet(run / "scores.parquet")
+        lost = scores.index[(scores["split"] == "test") & (scores["variant"] == "gain")][0]
+        scores.drop(index=lost).to_parquet(run / "scores.parquet")
+        manifest.write(ws, run.name)
+    store.refresh(ws)
+    found = compare_variants(ws, reference="count")
+    n = found["rows"][0]["n_examples"]
+    (line,) = [line for line in found["warnings"] if "both have" in line]
+    assert line.endswith(f": gain ({n - 1} of {n}).")
 
 
 def test_protocols_are_never_mixed_and_the_others_are_named(ws: Workspace) -> None:

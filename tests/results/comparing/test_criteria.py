@@ -8,8 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine.results.comparing.comparison import _standing
 from engine.results.comparing.criteria import BANDS, Standing, judge
+from engine.stats.compare import compare
 from engine.stats.paired_tests import holm, paired_t
+from tests.stats.test_heterogeneity import study
 
 GOOD = Standing(
     variant="x",
@@ -114,3 +117,10 @@ def test_nothing_to_compare_is_open_and_json_is_plain() -> None:
     nothing = Standing("x", None, None, None, None, None, 0, None, {})
     assert set(met(nothing).values()) == {None}
     json.dumps([one.as_json() for one in judge(nothing)], allow_nan=False)
+
+
+def test_levels_ask_for_the_share_that_truly_gains_with_the_count_beside_it() -> None:
+    row = compare(study(np.full(20, 0.03), seed=1))
+    told = _standing(row, {}, None, ())
+    assert row.true_share != row.share_improved
+    assert (told.share_improved, told.counted_share) == (row.true_share, row.share_improved)

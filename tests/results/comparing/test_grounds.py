@@ -177,6 +177,19 @@ def test_seeds_are_one_variant_with_their_mean_and_spread(
     assert linked in {row["variant"] for row in without_repeats(table, but=linked)}
 
 
+def test_one_training_of_the_reference_is_noise_unless_it_is_in_both(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("hybrid", "per-persona")
+    _lift(monkeypatch, {(name, seed): 0.01 * seed for name in names for seed in range(3)})
+    once = run(ws, "unified")
+    hybrid = [run(ws, "hybrid", seed=seed, on=once) for seed in range(3)]
+    alone = [run(ws, "per-persona", seed=seed) for seed in range(3)]
+    rows = compared(ws)
+    assert rows[hybrid[0]]["noise_limit"] == pytest.approx(4.303 * 0.01 / np.sqrt(3), rel=0.1)
+    assert rows[alone[0]]["noise_limit"] == pytest.approx(4.303 * 0.01 * np.sqrt(1 + 1 / 3), rel=0.1)
+
+
 def test_seeds_differ_by_training_and_not_by_whom_they_have() -> None:
     gains = np.linspace(0.0, 0.2, 10)
 

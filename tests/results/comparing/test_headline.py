@@ -127,3 +127,4 @@ def test_a_comparison_opens_on_val_unless_only_test_is_scored(ws: Workspace, tmp
     found = headline(other, compare_variants(other, reference="count"))
     assert (found.on_val, found.chosen) == (False, None)
     assert found.words[0].startswith("Highest on test of 1: gain")
+    assert "of 3:" in replace(found, competing=3).highest_words  # two personas tell of no luck: it stays 3

@@ -11,7 +11,7 @@ import pytest
 from engine.core.paths import Workspace, write_json
 from engine.results import store
 from engine.results.comparing import frozen, looks
-from engine.results.comparing.lasting import rests_on
+from engine.results.comparing.lasting import rests_on, results_of
 from engine.results.comparing.sharing import PERSONAS
 from engine.strategies.plan import plan
 from tests.workspaces import finish
@@ -56,14 +56,15 @@ def test_an_answer_is_made_anew_when_what_it_rests_on_is_another(
     finish(ws, "gain")
     write_json(ws.adapters("gain-00000000") / PERSONAS, {"a": {}})
     store.refresh(ws)
-    before = rests_on(ws)
-    assert rests_on(ws) == before
+    before = rests_on(ws, results_of(ws))
+    assert rests_on(ws, results_of(ws)) == before
     change(ws)
     store.refresh(ws)
-    assert rests_on(ws) != before
+    assert rests_on(ws, results_of(ws)) != before
 
 
 def test_another_place_is_another_command(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = rests_on(ws)
+    before = rests_on(ws, results_of(ws))
     os.rename(ws.root, ws.root.with_name("moved"))
-    assert rests_on(Workspace(ws.root.with_name("moved"))) != before
+    moved = Workspace(ws.root.with_name("moved"))
+    assert rests_on(moved, results_of(moved)) != before

@@ -11,6 +11,7 @@ import pytest
 from engine.core.paths import Workspace
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.results import store
+from engine.results.comparing import sharing
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.leakage import audit, strangers
 from engine.runs import manifest
@@ -74,6 +75,32 @@ def test_both_gains_are_over_the_same_seeds_as_the_table(tmp_path: Path) -> None
     first = told.turns["per-persona"][0]
     kept = gains[[example.endswith("#1") for _, example in gains.index]]
     assert first.delta == pytest.approx(kept.groupby("persona_id").mean().mean())
+
+
+def test_who_shares_what_was_trained_is_no_witness_of_her_own_here_either(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = compare_variants(ws)
+    ids = {row["variant"]: row["variant_id"] for row in found["rows"] if not row["role"]}
+    personas = sorted({one.persona_id for one in load_dataset(ws).personas})
+    alone = audit(ws, found, ids)
+    halves = {who: place % 2 for place, who in enumerate(personas)}
+    monkeypatch.setattr(sharing, "groups", lambda *_: dict.fromkeys(ids.values(), halves))
+    together = audit(ws, found, ids)
+    assert alone is not None
+    assert together is not None
+    both = [
+        (one, other)
+        for name in alone.parts
+        for one, other in zip(
+            (*alone.parts[name], *alone.turns[name]),
+            (*together.parts[name], *together.turns[name]),
+            strict=True,
+        )
+        if one.ci_low is not None and other.ci_low is not None and one.ci_low < (one.ci_high or 0.0)
+    ]
+    assert both
+    assert all(other.ci_low < one.ci_low for one, other in both)  # type: ignore[operator]
 
 
 def test_who_is_seen_in_training(ws: Workspace, tmp_path: Path) -> None:

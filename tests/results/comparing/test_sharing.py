@@ -10,6 +10,7 @@ import pytest
 from engine.core.paths import Workspace, write_json
 from engine.results.comparing import sharing
 from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.pairings import compare_within
 from engine.results.variants import Variant
 from tests.steps_for_tests import PERSONAS
 from tests.workspaces import finish
@@ -58,8 +59,14 @@ def test_a_table_resamples_what_is_shared_by_its_groups(
     before = next(row for row in compare_variants(ws, reference="count")["rows"] if row["variant"] == "gain")
     assert before["n_clusters"] is None
     groups = {before["variant_id"]: dict(zip(PERSONAS, [0, 0, 1, 1, 2, 2], strict=True))}
-    monkeypatch.setattr(sharing, "groups", lambda *_: groups)
+    monkeypatch.setattr(sharing, "groups", lambda *_, **__: groups)
     after = next(row for row in compare_variants(ws, reference="count")["rows"] if row["variant"] == "gain")
     assert (after["ci_kind"], after["n_clusters"], after["delta"]) == ("clusters", 3, before["delta"])
     assert after["ci_high"] - after["ci_low"] > before["ci_high"] - before["ci_low"]
     assert after["p_holm"] > before["p"]
+    found = compare_variants(ws, reference="gain")
+    mirrored = next(row for row in found["rows"] if row["variant"] == "count")
+    spans = [row["ci_high"] - row["ci_low"] for row in (mirrored, after)]
+    assert (mirrored["n_clusters"], spans[0]) == (3, pytest.approx(spans[1]))  # whichever side shares
+    within = next(row for row in compare_within(ws, found, PERSONAS)["rows"] if row["variant"] == "count")
+    assert within["ci_low"] == pytest.approx(mirrored["ci_low"])

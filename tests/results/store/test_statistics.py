@@ -71,6 +71,24 @@ def test_kept_or_computed_they_are_the_same(ws: Workspace) -> None:
         assert {name: row[name] for name in wanted} == wanted
 
 
+def test_what_is_missing_is_computed_a_few_at_a_time_and_counted(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(ws, "gain")
+    there = compare_variants(ws, reference="count")
+    monkeypatch.setattr(statistics, "VERSION", "another")
+    monkeypatch.setattr(statistics, "_AT_ONCE", 1)
+    monkeypatch.setattr(store, "_TURN_SECONDS", 0.0)
+    left: list[int] = []
+    token = store.COUNTING.set(left.append)
+    again = compare_variants(ws, reference="count")
+    store.COUNTING.reset(token)
+    assert again == {**there, "test_looks": again["test_looks"]}
+    assert left
+    assert 0 not in left
+    assert all(one < before for before, one in zip(left, left[1:], strict=False) if one > 1)
+
+
 def test_new_scores_of_a_variant_replace_its_statistics(ws: Workspace) -> None:
     folder = ws.run_folder(finish(ws, "gain"))
     first = compare_variants(ws, reference="count")["rows"][1]["delta"]

@@ -67,6 +67,8 @@ def done(**changed: object) -> Finding:
         ({"p": 0.5, "delta": 0.001, "ci_low": -0.01, "ci_high": 0.012}, "failed", "gain"),
         ({"p": 0.5, "delta": 0.0, "ci_high": 0.01, "min_detectable_effect": 0.04}, "failed", "gain"),
         ({"p": 0.5, "share_improved": 0.4, "ci_low": -0.001}, "failed", "share improved"),
+        ({"co_primary": beside(-0.09, -0.03)}, "failed", "second metric"),
+        ({"co_primary": beside(-0.09, 0.03)}, "passed", "gain"),
         ({"delta": 0.03, "p": None, "n_paired": 1}, "underpowered", "personas"),
         ({"delta": None, "p": None, "n_paired": 0}, "underpowered", "personas"),
     ],
@@ -245,7 +247,9 @@ def test_what_val_chose_test_confirms_or_not(changed: dict[str, object], word: s
 
 
 def test_a_gate_is_worded_in_points() -> None:
-    assert gate_words(GATE, "unified") == "+2.0 points over unified on val, 60 % of personas better, p < 0.05"
+    assert (
+        gate_words(GATE, "unified") == "+2.0 points over unified on val, 60 % of personas improve, p < 0.05"
+    )
     assert gate_words(Gate(at_least=0.85, alpha=0.01), "unified") == "at least 85.0 points on val, p < 0.01"
     assert gate_words(Gate(over_reference=0.0, metric="param_f1", split="test"), "unified").startswith(
         "Parameter F1: above unified on test"

@@ -14,7 +14,7 @@ import torch
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.runs import manifest
-from engine.runs.launchers.ray_cluster import fitting, request
+from engine.runs.launchers.ray import fitting, request
 from engine.runs.launchers.ray_driver import Piece, _new_lines, _share
 from engine.runs.launchers.ray_tasks import PARTS, STOP, TURN, do_part, reports_of, unwanted
 from engine.runs.parts import Part, PartDone, rows_of_others, wave_size, waves_here

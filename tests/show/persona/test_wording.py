@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.show.persona.wording import Stretch, word_by_word
+from engine.show.persona.replies import Stretch, word_by_word
 
 texts = st.lists(st.sampled_from(["set", "the", "lights", "to", "40", "60"])).map(" ".join)
 

@@ -54,6 +54,17 @@ def test_they_answer_as_where_they_come_from(ws: Workspace, elsewhere: Path) -> 
     }
 
 
+def test_another_base_is_told_and_an_orthogonal_start_is_plain(ws: Workspace, elsewhere: Path) -> None:
+    for one in elsewhere.iterdir():
+        config = json.loads((one / "adapter_config.json").read_text())
+        config |= {"base_model_name_or_path": "meta/other-1B", "init_lora_weights": "orthogonal"}
+        (one / "adapter_config.json").write_text(json.dumps(config))
+    spec = in_process.attempt(ws, "imported-adapters", {**SETTINGS, "folder": str(elsewhere)})
+    assert manifest.read(ws.run_folder(spec.run_id))["summary"]["trained_over"] == ["meta/other-1B"]
+    (made,) = ws.models.glob("per-persona-*")
+    assert replies(ws, spec.run_id) == replies(ws, made.name)
+
+
 def test_other_contents_are_another_run(ws: Workspace, elsewhere: Path) -> None:
     given = {**SETTINGS, "folder": str(elsewhere)}
     before = plan(ws, "imported-adapters", given).target.run_id
@@ -68,6 +79,10 @@ def test_what_does_not_fit_is_refused_in_words(ws: Workspace, elsewhere: Path, t
     with pytest.raises(EngineError, match="holds no adapters"):
         plan(ws, "imported-adapters")
     one = sorted(elsewhere.iterdir())[0]
+    (one / "adapter_model.safetensors").rename(one / "adapter_model.bin")
+    with pytest.raises(EngineError, match=r"and no adapter_model\.safetensors"):
+        plan(ws, "imported-adapters", {"folder": str(elsewhere)})
+    (one / "adapter_model.bin").rename(one / "adapter_model.safetensors")
     one.rename(elsewhere / "nobody")
     failed = in_process.attempt(ws, "imported-adapters", {**SETTINGS, "folder": str(elsewhere)})
     assert "'nobody'" in (read_status(ws.run_folder(failed.run_id)).error or "")
