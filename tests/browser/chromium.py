@@ -48,7 +48,7 @@ def _playwrights_own() -> str | None:
 
 def _starts(path: str) -> bool:
     """Say whether it runs here: a stub or a browser without its libraries does not."""
-    return _run([path, "--version"], seconds=30)
+    return _run([path, "--version"], seconds=240)
 
 
 def _run(command: list[str], *, seconds: float) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,10 +17,14 @@ from urllib.parse import urlsplit
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from engine.core.paths import REPOSITORY, Workspace
 from tests.browser.chromium import ARGUMENTS, find
+from tests.ports import free_port
 from tests.sample_study import finish, prepare_world
 
 PATIENCE_MS = 180_000
@@ -37,12 +41,16 @@ FOREIGN: tuple[tuple[str, str, str], ...] = (
     ("aria-dialog-name", "stToast", "Streamlit names a toast by a title it does not draw"),
 )
 _START_SECONDS = 180.0
-_SHIFTED = """window.shifts = []; new PerformanceObserver((list) => {
-  const told = ({node, previousRect, currentRect}) =>
-    `${previousRect.y} to ${currentRect.y}: ${(node?.textContent ?? "").slice(0, 60)}`;
-  for (const one of list.getEntries())
-    if (!one.hadRecentInput) window.shifts.push([one.value, one.sources.map(told)]);
-}).observe({type: "layout-shift", buffered: true});"""
+_waits = itertools.count(1)
+_PROTOCOL = (
+    ForwardMsg.NEW_SESSION_FIELD_NUMBER,
+    ForwardMsg.SCRIPT_FINISHED_FIELD_NUMBER,
+    BackMsg.RERUN_SCRIPT_FIELD_NUMBER,
+    ClientState.IS_AUTO_RERUN_FIELD_NUMBER,
+)
+_SETTLED = (Path(__file__).parent / "settled.js").read_text(encoding="utf-8")
+# How many times slower the browser's own work is made: to see what comes late on a busy machine.
+_SLOWER = float(os.environ.get("BROWSER_SLOWER", "1"))
 
 
 @pytest.fixture(scope="session")
@@ -73,9 +81,14 @@ class Visit:
         return self.page
 
     def settle(self) -> None:
-        """Wait until the script has run to its end, and the code of all that it drew has come."""
-        drawn = ":not(:has([data-testid='stSkeleton']))"
-        self.page.locator(f"[data-testid='stApp'][data-test-script-state='notRunning']{drawn}").wait_for()
+        """Wait until the script has answered the last click to its end, and all that it drew is there."""
+        self.page.wait_for_function("who => settled(who)", arg=next(_waits))
+
+    def upload(self, into: Locator, path: Path) -> None:
+        """Choose a file, and wait until the server has it: its name stands there before."""
+        into.locator("input[type='file']").set_input_files(path)
+        expect(into.get_by_role("button", name=f"Remove {path.name}")).to_be_visible()
+        self.settle()
 
     def shifted(self) -> tuple[float, list[str]]:
         """How much of the page has moved by nobody's doing since it was opened (CLS of web vitals)."""
@@ -120,7 +133,9 @@ def visit(browser: Browser) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        page.add_init_script(_SHIFTED)
+        page.add_init_script(_SETTLED.replace("NUMBERS", ", ".join(map(str, _PROTOCOL))))
+        if _SLOWER > 1:
+            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": _SLOWER})
         found = Visit(page, address)
         page.on("console", lambda message: _note(found, message))
         page.on("pageerror", lambda error: found.errors.append(str(error)))
@@ -160,9 +175,17 @@ def served(root: Path, *options: str, port: int | None = None) -> Iterator[str]:
             _wait_until_healthy(app, port, log)
             yield f"http://localhost:{port}"
         finally:
-            app.terminate()
-            app.wait(timeout=60)
+            end(app)
     assert "Traceback" not in log.read_text(errors="replace")
+
+
+def end(app: subprocess.Popen[bytes]) -> None:
+    """End a server, and see that it is gone."""
+    app.terminate()
+    try:
+        app.wait(timeout=_START_SECONDS)
+    finally:
+        app.kill()
 
 
 def _wait_until_healthy(app: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -177,12 +200,6 @@ def _wait_until_healthy(app: subprocess.Popen[bytes], port: int, log: Path) -> N
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise RuntimeError(f"The app did not start:\n{log.read_text(errors='replace')}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Open, served
+from tests.browser.conftest import Open, Visit, served
 
 pytestmark = pytest.mark.browser
 
 CHARTS = "[data-testid='stVegaLiteChart']"
+MAIN = "document.getElementById('stMain')"
+SAYS_SO = """one => {
+    window.said = [];
+    new MutationObserver(() => said.push(one.textContent)).observe(one, {childList: true});
+}"""
 TO_A_PERSONA = re.compile(
     r"/persona\?persona=persona_\d+&variant=base&metric=\w+&split=val&reference=unified"
 )
@@ -21,12 +26,12 @@ TO_A_PERSONA = re.compile(
 def test_from_compare_to_a_persona_and_back_keeps_the_state(visit: Open, full_app: str) -> None:
     tab = visit(full_app)
     page = tab.go("compare?view=personas&candidate=base&metric=device_f1")
-    _click_a_column(page, 0.9)
+    _click_a_column(tab, 0.9)
     expect(page).to_have_url(TO_A_PERSONA)
     tab.settle()
     page.go_back()
     _expect_the_state(page)
-    _click_a_column(page, 0.5)
+    _click_a_column(tab, 0.5)
     expect(page).to_have_url(TO_A_PERSONA)
     tab.settle()
     page.get_by_test_id("stSidebar").get_by_role("link", name="Compare").click()
@@ -35,13 +40,14 @@ def test_from_compare_to_a_persona_and_back_keeps_the_state(visit: Open, full_ap
     tab.assert_clean()
 
 
-def _click_a_column(page: Page, share: float) -> None:
+def _click_a_column(tab: Visit, share: float) -> None:
     """Click into the bars at a share of their width; the whole column of a persona is clickable."""
-    page.locator(CHARTS).first.locator("path[aria-roledescription='bar']").first.wait_for(state="attached")
-    page.locator(CHARTS).first.scroll_into_view_if_needed()
-    box = page.locator(CHARTS).first.bounding_box()
+    tab.settle()
+    chart = tab.page.locator(CHARTS).first
+    chart.locator("path[aria-roledescription='bar']").first.wait_for(state="attached")
+    box = chart.bounding_box()
     assert box is not None
-    page.mouse.click(box["x"] + share * box["width"], box["y"] + 0.4 * box["height"])
+    chart.click(position={"x": share * box["width"], "y": 0.4 * box["height"]})
 
 
 def _expect_the_state(page: Page) -> None:
@@ -61,7 +67,8 @@ def test_a_cell_of_the_heatmap_opens_its_persona_and_variant(visit: Open, full_a
 def test_a_drag_over_the_spread_lists_the_personas_within(visit: Open, full_app: str) -> None:
     tab = visit(full_app)
     page = tab.go("compare?view=personas&candidate=base")
-    spread = page.locator("[data-testid='stVegaLiteChart']").last
+    spread = page.locator(CHARTS).last
+    spread.locator("path[aria-roledescription]").first.wait_for(state="attached")
     spread.scroll_into_view_if_needed()
     box = spread.bounding_box()
     assert box is not None
@@ -111,6 +118,7 @@ def test_one_press_of_back_undoes_one_thing_and_a_copied_link_opens_the_same(
     expect(page).to_have_url(re.compile(r"view=why.*example="))
     tab.settle()
     main = page.locator("[data-testid='stMain']")
+    page.wait_for_function(f"{MAIN}.scrollHeight - {MAIN}.clientHeight >= 400")
     main.evaluate("main => main.scrollTo(0, 400)")
     page.get_by_test_id("stSidebar").get_by_role("link", name="Persona").click()
     expect(page).to_have_url(re.compile(r"/persona\?.*example="))
@@ -119,11 +127,14 @@ def test_one_press_of_back_undoes_one_thing_and_a_copied_link_opens_the_same(
     assert page.evaluate("history.length") == entries + 2
     page.go_back()
     expect(page.get_by_role("heading", name="The largest losses")).to_be_visible()
-    page.wait_for_function("document.querySelector(\"[data-testid='stMain']\").scrollTop > 300")
+    page.wait_for_function(f"{MAIN}.scrollTop > 300")
+    tab.settle()
     shown = page.url
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy link").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copy = page.get_by_role("button", name="Copy link")
+    copy.evaluate(SAYS_SO)
+    copy.click()
+    page.wait_for_function("said.includes('Copied')")  # for two seconds
     assert page.evaluate("navigator.clipboard.readText()") == shown
     page.reload()
     expect(page.get_by_role("heading", name="The largest losses")).to_be_visible()
@@ -141,7 +152,7 @@ def test_a_mark_on_a_reply_is_kept_and_counted(visit: Open, full_app: str) -> No
     page = tab.go("compare?view=why&candidate=base")
     page.locator(".looked-at").get_by_role("button", name="Wrong").click()
     expect(page.get_by_role("button", name="✓ Wrong")).to_have_attribute("aria-pressed", "true")
-    tab.settle()
+    tab.settle()  # it shows at once, and is kept by the server
     page.reload()
     expect(page.get_by_role("button", name="✓ Wrong")).to_be_visible()
     expect(page.get_by_text("Marked in this study: 1 wrong")).to_be_visible()
@@ -159,8 +170,7 @@ def test_a_bad_study_shows_its_faults_and_changes_nothing(
         tab = visit(address)
         page = tab.go()
         page.get_by_text("Look at a published study").click()
-        page.locator("input[type='file']").set_input_files(bad)
-        expect(page.get_by_text("hybrid_summary.json")).to_be_visible()
+        tab.upload(page.get_by_test_id("stFileUploader"), bad)
         page.get_by_role("button", name="Import the study").click()
         expect(page.get_by_text("hybrid_summary.json was not imported: 2 faults in 1 file")).to_be_visible()
         expect(page.get_by_test_id("stDataFrame")).to_be_visible()

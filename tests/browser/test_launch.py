@@ -68,11 +68,11 @@ def test_a_card_opens_a_form_that_launches_once_however_often_it_is_clicked(
 def test_a_run_is_watched_over_a_reload_cancelled_and_resumed(
     visit: Open, browser: object, ws: Workspace, paced: None
 ) -> None:
-    (entry,) = jobs.submit(ws, counting_run(ws, "per-persona", ticks=3000, pause=0.05))
+    (entry,) = jobs.submit(ws, counting_run(ws, "per-persona", ticks=100_000, pause=0.05))
     with served(ws.root) as address:
         tab = visit(address)
         page = tab.go(f"runs?run={entry.record.run_id}")
-        told = page.get_by_text(re.compile(r"count, [\d,]+ of 3,000 ticks")).first
+        told = page.get_by_text(re.compile(r"count, [\d,]+ of 100,000 ticks")).first
         first = told.inner_text()
         expect(told).not_to_have_text(first)
         before = _share(page)

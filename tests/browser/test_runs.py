@@ -44,6 +44,7 @@ def test_runs_are_seen_marked_deleted_brought_back_and_saved(visit: Open, tmp_pa
         page.get_by_role("button", name="Delete", exact=False).first.click()
         page.get_by_role("button", name="Delete 1 run").click()
         expect(page.get_by_text(f"{trained} deleted.")).to_be_visible()
+        expect(page.get_by_text("3 done")).to_be_visible()
         assert trained not in {record.run_id for record in jobs.list_runs(ws)}
         page.get_by_role("button", name="Undo").click()
         expect(page.get_by_text("4 done")).to_be_visible()

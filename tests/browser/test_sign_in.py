@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from oidc_provider_mock import User, run_server_in_thread
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Open, free_port, served
+from tests.browser.conftest import Open, Visit, served
+from tests.ports import free_port
 
 pytestmark = pytest.mark.browser
 USERS = [
@@ -50,17 +51,18 @@ def _secrets(folder: Path, port: int, provider: str) -> Path:
     return path
 
 
-def _sign_in(visit: Open, app: str, name: str) -> Page:
-    page = visit(app).go("settings")
+def _sign_in(visit: Open, app: str, name: str) -> Visit:
+    tab = visit(app)
+    page = tab.go("settings")
     expect(page.get_by_text("Sign in to open this study.")).to_be_visible()
     expect(page.get_by_role("link", name="Settings")).to_have_count(0)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name=name, exact=True).click()
-    return page
+    return tab
 
 
 def test_who_is_named_comes_in_and_out_again(visit: Open, app: str) -> None:
-    page = _sign_in(visit, app, "ann")
+    page = _sign_in(visit, app, "ann").page
     expect(page.get_by_role("link", name="Settings")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("button", name="End session").click()  # of the provider, which sends her back here
@@ -71,21 +73,23 @@ def test_who_is_named_comes_in_and_out_again(visit: Open, app: str) -> None:
 
 @pytest.mark.parametrize("name", ["eve", "mal"])
 def test_a_stranger_and_an_unverified_address_stay_outside(visit: Open, app: str, name: str) -> None:
-    page = _sign_in(visit, app, name)
+    page = _sign_in(visit, app, name).page
     expect(page.get_by_text("This account may not open this study.")).to_be_visible()
     expect(page.get_by_role("link", name="Settings")).to_have_count(0)
 
 
 def test_who_may_only_look_finds_what_changes_things_turned_off(visit: Open, app: str) -> None:
-    page = _sign_in(visit, app, "ann")
+    tab = _sign_in(visit, app, "ann")
+    page = tab.page
     page.get_by_role("link", name="Study").click()
     prepare = page.get_by_role("button", name="Prepare")
     expect(prepare).to_be_disabled()
+    tab.settle()  # it stays where it is
     prepare.hover(force=True)
     expect(page.get_by_text("this takes the role 'own'").first).to_be_visible()
 
 
 def test_the_owner_may_prepare_data(visit: Open, app: str) -> None:
-    page = _sign_in(visit, app, "olga")
+    page = _sign_in(visit, app, "olga").page
     page.get_by_role("link", name="Study").click()
     expect(page.get_by_role("button", name="Prepare")).to_be_enabled()

@@ -40,7 +40,7 @@ def test_a_tab_goes_to_another_study_and_stays_there(
     page.reload()
     expect(page.get_by_role("heading", name="Data")).to_be_visible()
     expect(page.get_by_text("pilot", exact=False).first).to_be_visible()
-    assert beside.go().get_by_text("12 personas").first.is_visible()  # another tab of the same server
+    expect(beside.go().get_by_text("12 personas").first).to_be_visible()  # another tab of the same server
     tab.settle()
     _switcher(page, "pilot")
     folder = page.get_by_label("New study, in the folder")
