@@ -137,7 +137,8 @@ def show_plan(
     seen: Seen | None = None,
     brief: bool = False,
 ) -> None:
-    """Show what a launch will run, and the button; `brief` shows the button first and folds the rest.
+    """Show what a launch will run, the command that does the same, and the button; `brief` shows the button
+    first and folds the rest.
 
     Where fields keep it from being planned it says which. Raises EngineError with every fault of parameters
     that no form has checked.
@@ -148,7 +149,7 @@ def show_plan(
         st.error(f"Not ready to run: {names} {need} another look.", icon=":material/edit:")
         return
     button = st.container(gap="xsmall") if brief else nullcontext()
-    with st.expander("What it runs", icon=":material/list:") if brief else nullcontext():
+    with st.expander("What it runs, and the command", icon=":material/list:") if brief else nullcontext():
         controls = experiment.traits.trains and st.checkbox(
             "With its controls",
             value=True,
@@ -174,6 +175,7 @@ def show_plan(
             command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream),
             experiment, controls=controls,
         )  # fmt: skip
+        frame.show_command(line)
     with button:
         _launch_button(ws, experiment, planned, todo, line, key=key, prominent=prominent)
         if brief and todo:
