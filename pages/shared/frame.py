@@ -199,7 +199,10 @@ def action(
 
 def as_command(command: str, help: str | None = None) -> str | None:
     """Return what a button tells who hovers or comes by key: what it does, and its command, to copy."""
-    return f"{help or ''}\n\nAs a command:\n```\n{command}\n```".strip() if command else help
+    if not command:
+        return help
+    fence = max(["``", *re.findall("`+", command)], key=len) + "`"  # what it holds ends no block of code
+    return f"{help or ''}\n\nAs a command:\n{fence}\n{command}\n{fence}".strip()
 
 
 def is_prepared(ws: Workspace) -> bool:
