@@ -173,7 +173,7 @@ def _merge(
     version: int = 1,
     val_since: int | None = None,
     serves_unseen: bool = False,
-    stage: str = "merge",
+    fits: dict[str, float] | None = None,
 ) -> Experiment:
     ranges = {"k": (2, 3, 5, 10), "temperature": (0.05, 0.1, 0.2, 0.5, 1.0), "own": (True, False)}
     space: dict[str, tuple[Any, ...]] = {"adapters": ("per-persona", "hybrid")}
@@ -191,7 +191,7 @@ def _merge(
         parameters=form,
         fixed={"method": method},
         needs=needs,
-        stages={"load": 2.0, stage: 40.0 if stage == FIT else 8.0, "generate": 85.0, "score": 5.0},
+        stages={"load": 2.0, **(fits or {}), "merge": 8.0, "generate": 85.0, "score": 5.0},
         beside=("base", "unified"),
         applies=history_needed,
         traits=Traits(personal=personal, readable=True, mixable=True, serves_unseen=serves_unseen),
@@ -273,7 +273,7 @@ STRATEGIES = (
         form=LearnedMergeParameters,
         needs=_adapters_and_clusters,
         method="learned",
-        stage=FIT,
+        fits={FIT: 32.0},
         version=2,  # since then val is answered by weights that were fitted without it
     ),
     _merge(

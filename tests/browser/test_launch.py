@@ -122,7 +122,7 @@ def test_a_clone_opens_the_form_filled_as_the_run_was(visit: Open, browser: obje
         page = tab.go(f"runs?run={run_id}")
         page.get_by_role("link", name="Clone and modify").click()
         expect(page.get_by_role("heading", name=registry.get("hybrid").title)).to_be_visible()
-        expect(page.get_by_text(re.compile("This run|Resume"))).to_be_visible()
+        expect(page.get_by_text(re.compile("This run|Resume")).filter(visible=True)).to_be_visible()
         _type(page, "Alpha", "32")
         expect(page.get_by_text("--set alpha=32")).to_be_visible()
         tab.settle()

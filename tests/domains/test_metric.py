@@ -16,7 +16,7 @@ SCORE, ERROR = METRICS["embedding_similarity"], METRICS["rating_mae"]
     ("metric", "level", "change", "spread", "size"),
     [
         (SCORE, "82.1", "+2.3", "−0.4 to +2.3", "0.4"),
-        (ERROR, "0.82", "+0.02", "0.00 to +0.02", "0.00"),
+        (ERROR, "0.82", "+0.02", "−0.004 to +0.02", "0.00"),
     ],
     ids=["points", "own scale"],
 )

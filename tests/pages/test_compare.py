@@ -210,7 +210,7 @@ def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace
     assert f"you need **{found.needed:,} personas**" in seen
     assert found.detectable > 1  # more than the scale has, for six personas
     assert "you can see **no difference at all**" in seen
-    assert "python -m engine repeat" in seen
+    assert any("python -m engine repeat" in one for one in commands(app).values())
     assert "unified, retrieval, crossed with the seeds: 4 runs to go" in seen
     assert "Not scored: the same recipe" not in seen  # nobody's own in it, so there is no placebo
 
