@@ -83,8 +83,7 @@ class Gathered:
 
 def recognises(sample: Sample) -> bool:
     """Say whether a table's columns can be guessed: what was said, at least."""
-    found = complete(Mapping(), (sample,))
-    return _form(found) is not None
+    return _form(complete(Mapping(), (sample,))) is not None
 
 
 def read_mapped(samples: tuple[Sample, ...], given: Mapping, *, layout: str = "table") -> Imported:
