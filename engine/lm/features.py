@@ -62,11 +62,7 @@ def load_features(path: Path) -> Features:
 
 
 def character_features(
-    dataset: Dataset,
-    splits: Splits,
-    scorer: Scorer,
-    *,
-    on_progress: Callable[[int, int], None] | None = None,
+    dataset: Dataset, splits: Splits, scorer: Scorer, *, on_progress: Callable[[int, int], None] | None = None
 ) -> Features:
     """Return the scorer's embedding of every character text; personas without one, and those kept out of
     training, are left out."""

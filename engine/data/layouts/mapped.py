@@ -196,16 +196,7 @@ def _read_dialogue(
         return
     gathered.person(user, value_at(row, mapping.character))
     gathered.drafts.append(
-        Draft(
-            user,
-            session,
-            messages,
-            _meta(row, mapping),
-            file,
-            line,
-            when=_when(row, mapping),
-            split=split,
-        )
+        Draft(user, session, messages, _meta(row, mapping), file, line, when=_when(row, mapping), split=split)
     )
 
 
