@@ -42,6 +42,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be run, 
         "run per-persona --launcher ray --ray-address 10.0.0.1:6379",
         "run --list",
     ),
+    anywhere=True,
 )
 @click.argument("name", required=False)
 @SETTINGS
@@ -86,8 +87,7 @@ def run(
     only: the runs go on.
     """
     if list_them:
-        call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
-        return 0
+        return call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
     if name is None:
         raise EngineError(
             "Which experiment?",
@@ -104,13 +104,12 @@ def run(
     )
 
 
-@command("experiments", examples=("experiments", "experiments cluster", "experiments --json"))
+@command("experiments", examples=("experiments", "experiments cluster", "experiments --json"), anywhere=True)
 @click.argument("name", required=False)
 def experiments_command(call: Call, *, name: str | None) -> int:
     """Show what can be run: each experiment's question, what it needs, its parameters and presets."""
     records = experiments(call.ws) if name is None else [experiment_record(registry.get(name, call.ws))]
-    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
-    return 0
+    return call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
 
 
 def read_settings(given: Iterable[str]) -> dict[str, Any]:
@@ -143,8 +142,7 @@ def launch(
     if dry_run:
         if planned.obstacle is not None:
             note(f"It cannot be launched yet: {planned.obstacle}")
-        call.answer(plan_record(planned), lambda: show_plan(planned))
-        return 0
+        return call.answer(plan_record(planned), lambda: show_plan(planned))
     submitted = jobs.submit(call.ws, planned, machine=machine)
     for entry in submitted:
         if entry.what == "resumed":
@@ -244,7 +242,7 @@ def _show_parameters(form: type[Parameters]) -> None:
         out().print(Text(f"  --set {entry['name']}={typed(entry['default'])}   {entry['description']}"))
 
 
-@command("estimates", examples=("estimates", "estimates --json"))
+@command("estimates", examples=("estimates", "estimates --json"), anywhere=True)
 def estimates(call: Call) -> None:
     """Compare the estimate made before each run with the time that it took."""
     found = costs.check(scan(call.ws))
@@ -263,6 +261,3 @@ def _show(found: list[Checked], median: float | None) -> None:
         shown.add_row(one.run_id, *times, percent(one.error))
     out().print(shown)
     out().print(f"Median error of {len(found)} runs: {percent(median)}")
-
-
-COMMANDS = (run, experiments_command, estimates)
