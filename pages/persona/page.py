@@ -297,7 +297,7 @@ def _show(ws: Workspace, scene: Scene, found: Sequence[Answered], **told: Any) -
         reference=scene.reference,
         looked_at=scene.variant,
         bounds=scene.bounds,
-        on_choose=_choose_example,
+        on_choose=partial(addresses.point, "example"),
         **told,
     )
 
@@ -324,10 +324,6 @@ def _replies(ws: Workspace, scene: Scene, persona_id: str, found: Sequence[Answe
         icon=":material/chat:",
         query_params={"persona": persona_id, "example": shown, "variant": cast},
     )
-
-
-def _choose_example(example_id: str) -> None:
-    addresses.point("example", example_id)
 
 
 def _nothing_scored() -> None:
