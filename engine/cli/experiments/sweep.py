@@ -174,10 +174,7 @@ def _prospects(made: Any) -> Any:
             "over 100,000" if number is None else f"{number:,}" for number in (one.needed, one.needed_high)
         ]
         shown.add_row(
-            f"{words}: {signed_points(one.effect)}",
-            percent(one.power),
-            percent(one.power_low),
-            *needed,
+            f"{words}: {signed_points(one.effect)}", percent(one.power), percent(one.power_low), *needed
         )
     return shown
 

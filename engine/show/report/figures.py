@@ -50,8 +50,7 @@ def _read(chart: Chart | Spec) -> Chart:
         name: json.loads(rows.to_json(orient="records")) if isinstance(rows, pd.DataFrame) else rows
         for name, rows in chart.get("datasets", {}).items()
     }
-    read: Any = alt.Chart.from_dict({**chart, "datasets": sets})
-    return read
+    return alt.Chart.from_dict({**chart, "datasets": sets})
 
 
 def _renumbered(svg: str) -> str:
