@@ -220,7 +220,7 @@ def _luck(ws: Workspace, found: Found, metric: Metric) -> Optimism | None:
 def _by_seed(row: Row, metric: Metric) -> dict[str, float]:
     """What each seed alone shows, by the seed of the reference, or by its own where that has one."""
     deltas, (own, others) = row["seeds"]["deltas"], zip(*row["compared"], strict=True)
-    names = others if len(set(others)) > 1 else own
+    names = list(others if len(set(others)) > 1 else own)
     if len(names) != len(deltas):  # a seed is not scored here, and nobody knows which
         names = [f"{row['variant']} {number}" for number in range(len(deltas))]
     return {name: metric.sign * delta for name, delta in zip(names, deltas, strict=True)}

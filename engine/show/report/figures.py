@@ -50,7 +50,8 @@ def _read(chart: Chart | Spec) -> Chart:
         name: json.loads(rows.to_json(orient="records")) if isinstance(rows, pd.DataFrame) else rows
         for name, rows in chart.get("datasets", {}).items()
     }
-    return alt.Chart.from_dict({**chart, "datasets": sets})
+    read: Any = alt.Chart.from_dict({**chart, "datasets": sets})
+    return read
 
 
 def _renumbered(svg: str) -> str:
