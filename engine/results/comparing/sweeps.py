@@ -108,14 +108,7 @@ def sweep_results(
             warnings += [line for line in found["warnings"] if line not in warnings]
         best = _best(points(), decides)
     return SweepResults(
-        experiment,
-        parameter,
-        decides.name,
-        reference,
-        protocol,
-        points(),
-        best,
-        tuple(warnings),
+        experiment, parameter, decides.name, reference, protocol, points(), best, tuple(warnings)
     )
 
 
