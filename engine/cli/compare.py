@@ -146,12 +146,7 @@ def freeze(
     call.ws.read_config()
     refresh(call.ws)
     plan = freezing.freeze(
-        call.ws,
-        variants=variants,
-        primary=primary,
-        further=further,
-        reference=reference,
-        margin=margin / 100,
+        call.ws, variants=variants, primary=primary, further=further, reference=reference, margin=margin / 100
     )
 
     def show_plan() -> None:

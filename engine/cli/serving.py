@@ -24,12 +24,7 @@ _TOKEN = "PERSONA_LAB_SERVE_TOKEN"
 
 
 @command(
-    "serve",
-    examples=(
-        "serve hybrid",
-        "serve hybrid unified --port 8400",
-        "serve hybrid --host 0.0.0.0",
-    ),
+    "serve", examples=("serve hybrid", "serve hybrid unified --port 8400", "serve hybrid --host 0.0.0.0")
 )
 @click.argument("variants", nargs=-1, required=True)
 @click.option("--host", default=LOCAL, show_default=True, help="The name or number to listen at.")
@@ -56,14 +51,7 @@ def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int
         told = {"address": address, "variants": list(variants), "token": None if given else token}
         call.answer(told, lambda: _show(address, variants[0], None if given else token))
 
-    openai_server.serve(
-        call.ws,
-        variants,
-        host=host,
-        port=port,
-        token_hash=hash_of_token(token),
-        ready=ready,
-    )
+    openai_server.serve(call.ws, variants, host=host, port=port, token_hash=hash_of_token(token), ready=ready)
     return 0
 
 

@@ -98,10 +98,7 @@ def changed(ws: Workspace, *names: str) -> list[Changed]:
     config = ws.read_config()
     noted: dict[str, str] = config.get("files") or {}
     if noted:
-        return [
-            *_missing_or_other(ws.data, noted, names),
-            *_unnoted(ws, noted, names),
-        ]
+        return [*_missing_or_other(ws.data, noted, names), *_unnoted(ws, noted, names)]
     told = config["dataset"].get("data_hash")
     files = [ws.dataset / name for name in DATASET_FILES[:2]]
     if not told or (names and not {path.name for path in files} & set(names)):

@@ -371,9 +371,7 @@ def _read_before(value: Value) -> Recipe:
         acting = tuple(_adapter(entry) for entry in told.get("adapters", ()))
     remote = told.get("remote")
     return Recipe(acting, remote=read_endpoint(remote) if remote else None).with_prompt(
-        profile=told.get("profile", False),
-        memories=told.get("memories", 0),
-        recency=told.get("recency", 0.0),
+        profile=told.get("profile", False), memories=told.get("memories", 0), recency=told.get("recency", 0.0)
     )
 
 

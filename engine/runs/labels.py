@@ -62,12 +62,7 @@ def of_run(ws: Workspace, run_id: str) -> Label:
 
 @changes("label a run")
 def label(
-    ws: Workspace,
-    run_ids: Sequence[str],
-    *,
-    add: Iterable[str] = (),
-    drop: Iterable[str] = (),
-    **told: Any,
+    ws: Workspace, run_ids: Sequence[str], *, add: Iterable[str] = (), drop: Iterable[str] = (), **told: Any
 ) -> dict[str, Label]:
     """Change the labels of runs and return them: fields of `Label` in `told`, tags to `add` and to `drop`.
 

@@ -192,7 +192,7 @@ def effects_of(pairing: Pairing, *, higher_is_better: bool = True, seed: int = 0
     if pairing.examples is None or pairing.variances is None:
         return None
     gains = pairing.differences if higher_is_better else -pairing.differences
-    return effects(gains, pairing.examples, pairing.variances, seed=seed)
+    return effects(gains, pairing.examples, pairing.variances, retrained=pairing.retrained, seed=seed)
 
 
 class Outcomes(TypedDict):

@@ -164,11 +164,7 @@ def _choose_persona(persona_id: str) -> None:
 
 
 def _numbers(
-    ws: Workspace,
-    scene: Scene | None,
-    clusters: Clusters | None,
-    names: Sequence[str],
-    persona_id: str,
+    ws: Workspace, scene: Scene | None, clusters: Clusters | None, names: Sequence[str], persona_id: str
 ) -> None:
     """The few numbers that place this persona among all."""
     facts: list[tuple[str, str, str]] = []
@@ -335,10 +331,7 @@ def _choose_example(example_id: str) -> None:
 
 
 def _nothing_scored() -> None:
-    frame.empty_state(
-        "Nothing is scored yet",
-        "Scores, routes and replies appear here with the first run.",
-    )
+    frame.empty_state("Nothing is scored yet", "Scores, routes and replies appear here with the first run.")
 
 
 if __name__ == "__main__":

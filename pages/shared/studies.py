@@ -73,10 +73,7 @@ def switcher(ws: Workspace) -> None:
 def nowhere() -> list[st.Page]:
     """Return the pages of an address whose workspace is not to be had: all say so."""
     last = urlsplit(st.context.url or "").path.rpartition("/")[2]
-    return [
-        st.Page(gone, title="Study", default=True),
-        st.Page(gone, title="Study", url_path=last or "gone"),
-    ]
+    return [st.Page(gone, title="Study", default=True), st.Page(gone, title="Study", url_path=last or "gone")]
 
 
 def gone() -> None:

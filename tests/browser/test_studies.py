@@ -62,12 +62,12 @@ def test_the_keyboard_is_seen_and_opens_a_row(visit: Open, full_app: str) -> Non
     tab = visit(full_app)
     for path, opened in (("compare", "candidate"), ("runs", "run"), ("data?view=dialogues", "dialogue")):
         page = tab.go(path)
-        expect(page.get_by_text("Shift+Space opens it").first).to_be_visible()
+        expect(page.get_by_text("Enter opens it").first).to_be_visible()
         page.locator("[data-testid='stDataFrame'] canvas").first.focus()
         current = page.locator("[data-testid='stDataFrame'] td:focus")
         current.wait_for(state="attached")
         before = page.url
-        for key in ("ArrowDown", "ArrowDown", "Shift+Space"):
+        for key in ("ArrowDown", "ArrowDown", "Enter"):
             page.keyboard.press(key)
         page.wait_for_function("before => location.href !== before", arg=before)
         was, now = (parse_qs(urlsplit(url).query)[opened] for url in (before, page.url))

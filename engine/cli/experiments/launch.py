@@ -12,13 +12,14 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out, pairs, table
 from engine.cli.watch import answer
-from engine.core.command import command_line, read_value, typed
+from engine.core.command import command_line, in_workspace, read_value, typed
 from engine.core.errors import EngineError
 from engine.core.machine import LAUNCHERS, Machine, read_machine
 from engine.core.paths import Workspace
 from engine.core.wording import duration, percent
 from engine.runs import jobs
 from engine.runs.records import scan
+from engine.runs.room import lacking
 from engine.strategies import costs, registry
 from engine.strategies.costs import Checked
 from engine.strategies.plan import Plan, plan
@@ -141,8 +142,7 @@ def launch(
     for line in planned.notes:
         note(line)
     if dry_run:
-        if planned.obstacle is not None:
-            note(f"It cannot be launched yet: {planned.obstacle}")
+        planned = with_obstacle(call.ws, planned, machine)
         call.answer(plan_record(planned), lambda: show_plan(planned))
         return 0
     submitted = jobs.submit(call.ws, planned, machine=machine)
@@ -151,6 +151,15 @@ def launch(
             note(f"{entry.record.run_id} goes on from its last checkpoint.")
     asked = [one.run_id for one in planned.runs if one.purpose == "asked"][-1]
     return answer(call, [entry.record for entry in submitted], detach=detach, target=asked)
+
+
+def with_obstacle(ws: Workspace, planned: Plan, machine: Machine | None = None) -> Plan:
+    """Return a plan with what stands in the way of its launch, room that is not there too; a note says it."""
+    where = (machine or read_machine(ws)).launcher
+    planned = replace(planned, obstacle=planned.obstacle or lacking(ws, planned.room, where))
+    if planned.obstacle is not None:
+        note(in_workspace(f"It cannot be launched yet: {planned.obstacle}", ws))
+    return planned
 
 
 def show_plan(planned: Plan) -> None:

@@ -16,10 +16,7 @@ from engine.strategies.ground import read_ground
 from engine.strategies.repeating import MOST_SEEDS, SEEDS, plan_repeats
 
 
-@command(
-    "repeat",
-    examples=("repeat", "repeat --dry-run", "repeat hybrid-1a2b3c4d --seeds 5 --detach"),
-)
+@command("repeat", examples=("repeat", "repeat --dry-run", "repeat hybrid-1a2b3c4d --seeds 5 --detach"))
 @click.argument("run_ids", nargs=-1, metavar="[RUN...]")
 @click.option(
     "--seeds",

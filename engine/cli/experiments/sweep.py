@@ -9,7 +9,15 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine.cli.experiments.launch import DETACH, DRY_RUN, SETTINGS, plan_record, read_settings, show_plan
+from engine.cli.experiments.launch import (
+    DETACH,
+    DRY_RUN,
+    SETTINGS,
+    plan_record,
+    read_settings,
+    show_plan,
+    with_obstacle,
+)
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.watch import failure, watch
 from engine.core.paths import Workspace
@@ -59,7 +67,8 @@ def sweep(
         return _answer_results(call, chosen)
     plans = plan_sweep(call.ws, chosen, read_settings(settings), seed=seed)
     if dry_run:
-        call.answer({"plans": [plan_record(one) for one in plans]}, lambda: show_plan(as_one(plans)))
+        together = with_obstacle(call.ws, as_one(plans))
+        call.answer({"plans": [plan_record(one) for one in plans]}, lambda: show_plan(together))
         return 0
     return launch_all(call, plans, detach=detach) or (0 if detach else _answer_results(call, chosen))
 
@@ -174,10 +183,7 @@ def _prospects(made: Any) -> Any:
             "over 100,000" if number is None else f"{number:,}" for number in (one.needed, one.needed_high)
         ]
         shown.add_row(
-            f"{words}: {signed_points(one.effect)}",
-            percent(one.power),
-            percent(one.power_low),
-            *needed,
+            f"{words}: {signed_points(one.effect)}", percent(one.power), percent(one.power_low), *needed
         )
     return shown
 

@@ -32,10 +32,7 @@ from engine.strategies.tuning import Budget, Rung, cost, draw, rungs, that_fit
 )
 @click.argument("name", required=False)
 @click.option(
-    "--budget",
-    default="6",
-    show_default=True,
-    help="In runs on all personas (6), or in time (90s, 10m, 1h).",
+    "--budget", default="6", show_default=True, help="In runs on all personas (6), or in time (90s, 10m, 1h)."
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Fixed for all; repeatable.")
 @click.option("--seed", type=int, help="Of the settings that are drawn; by default the workspace's.")

@@ -206,13 +206,24 @@ def _row(found: Found, variant_id: str) -> Row | None:
 
 
 def _luck(ws: Workspace, found: Found, metric: Metric) -> Optimism | None:
-    paired = pairings(ws, found, variants=[row["variant"] for row in _competing(found)])
+    rows = _competing(found)
+    paired = pairings(ws, found, variants=[row["variant"] for row in rows])
     return optimism(
         {
             name: dict(zip(one.personas, (metric.sign * one.differences).tolist(), strict=True))
             for name, one in paired.items()
-        }
+        },
+        {row["variant"]: _by_seed(row, metric) for row in rows if row.get("seeds")},
     )
+
+
+def _by_seed(row: Row, metric: Metric) -> dict[str, float]:
+    """What each seed alone shows, by the seed of the reference, or by its own where that has one."""
+    deltas, (own, others) = row["seeds"]["deltas"], zip(*row["compared"], strict=True)
+    names = list(others if len(set(others)) > 1 else own)
+    if len(names) != len(deltas):  # a seed is not scored here, and nobody knows which
+        names = [f"{row['variant']} {number}" for number in range(len(deltas))]
+    return {name: metric.sign * delta for name, delta in zip(names, deltas, strict=True)}
 
 
 def _size(value: float, metric: Metric) -> str:

@@ -118,10 +118,7 @@ def _intervals(compared: Compared) -> Figure:
         f" Blue is better, orange worse, grey not clear.{diamonds}",
         f"Differences to {compared.reference}: {told}.",
         interval_chart(
-            rows,
-            reference=compared.reference,
-            metric=metric,
-            noise_floor=compared.found["noise"]["floor"],
+            rows, reference=compared.reference, metric=metric, noise_floor=compared.found["noise"]["floor"]
         ),
     )
 
