@@ -4,7 +4,8 @@ p(next) = sum over groups of weight * softmax(sum over the group's rows of coeff
 its own prompt, change and cache; all rows of a request are in one batch and read the one token that is
 chosen. Where every row is a group of its own that is a mixture of probabilities, which is not a merge of
 weights; one group steers logits by logits. Where a mixture itself is steered there are several pools of such
-groups, and p(next) = softmax(sum over pools of power * log of the pool's p(next)). Requests of one row go the plain way (engine/lm/generate.py).
+groups, and p(next) = softmax(sum over pools of power * log of the pool's p(next)). Requests of one row go the
+plain way (engine/lm/generate.py).
 """
 
 from __future__ import annotations
@@ -92,15 +93,15 @@ class Lockstep:
             self._left = list(going), self._together(going)
         own = self._left[1]
         if self._pools is not None:
-            return self._of_pools(logits, going, own), own.row_requests
+            return self._of_pools(logits, going, own, self._pools), own.row_requests
         if own.first is not None:
             logits = _added_up(logits, own.groups, own.coefficients, len(own.first))
         return summed(logits, own.requests, own.weights, own.count), own.row_requests
 
-    def _of_pools(self, logits: Tensor, going: Sequence[int], own: _Together) -> Tensor:
+    def _of_pools(self, logits: Tensor, going: Sequence[int], own: _Together, pools_of: Tensor) -> Tensor:
         left = torch.tensor(list(going), device=self._owners.device)
         groups, first = _numbered(self._groups[left])
-        pools, first_of_pool = _numbered(self._pools[left][first])
+        pools, first_of_pool = _numbered(pools_of[left][first])
         chances = _added_up(logits, groups, self._coefficients[left], len(first)).log_softmax(dim=-1)
         chances += self._weights[left][first].log()[:, None]
         most = chances.new_full((len(first_of_pool), chances.shape[-1]), -torch.inf)

@@ -83,8 +83,8 @@ def rungs(budget: float, personas: int, *, is_cut: bool, most: int) -> tuple[Run
     """Return the rounds that a budget pays for, the last one on all personas.
 
     There are `most` settings; a budget beyond them leaves more of them in the later rounds. `budget` counts
-    runs on all personas: one on a half costs a half, and what a run goes on with from a smaller one it does not
-    pay again. `is_cut` says that the strategy can leave personas out; where it cannot there is one round.
+    runs on all personas: one on a half costs a half, and what a run goes on with from a smaller one it does
+    not pay again. `is_cut` says that the strategy can leave personas out; where it cannot there is one round.
     Raises EngineError where the budget is below two runs.
     """
     if budget < 2:
