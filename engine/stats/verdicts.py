@@ -89,7 +89,7 @@ def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_poin
         if _is_weighed(row, higher_is_better):
             return beside_words(row["co_primary"])
         small = f"but by less than {size(within)}" if within and _is_small(row) else ""
-        return noise or small
+        return f"but {noise}" if noise else small
     if _is_small(row):
         return f"surely less than {size(within)} either way" if within else ""
     within_it = span(100 * low, 100 * high, 1) if in_points else span(low, high, 2)

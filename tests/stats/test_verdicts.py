@@ -88,7 +88,7 @@ ROW = {
         ),
         ({"ci_low": 0.001, "p_holm": 0.01}, BETTER, "but by less than 1.0 points"),
         ({"ci_low": 0.001, "p_holm": 0.01, "p_equal_holm": 0.3}, BETTER, ""),
-        ({"ci_low": 0.001, "p_holm": 0.01, "above_noise": False}, BETTER, "within the noise of training"),
+        ({"ci_low": 0.001, "p_holm": 0.01, "above_noise": False}, BETTER, "but within the noise of training"),
     ],
 )
 def test_equal_is_a_verdict_and_a_verdict_says_why(change: dict[str, Any], word: str, reason: str) -> None:

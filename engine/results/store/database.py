@@ -66,8 +66,7 @@ def _ask_anew(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[
             return question(connection), report
     except duckdb.Error as error:
         raise EngineError(
-            f"results.duckdb cannot be built: {first_line(error)}",
-            "Check free disk space, then rebuild-db.",
+            f"results.duckdb cannot be built: {first_line(error)}", "Check free disk space, then rebuild-db."
         ) from error
 
 
