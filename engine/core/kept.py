@@ -56,8 +56,7 @@ def kept(
     if here is None or here[0] != identity:
         here = identity, on_disk(ws, name, made_from, form, make)
         _here[path] = here
-    answer: Answer = here[1]
-    return answer
+    return here[1]
 
 
 def on_disk(

@@ -9,7 +9,8 @@ from pydantic import Field
 from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
-from engine.core.paths import plain_name
+from engine.core.paths import plain_name, read_json
+from engine.lm.shape import refuse_more
 from engine.runs.runfolder import fingerprint
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, StepOf, Traits
@@ -28,8 +29,13 @@ class ImportedParameters(Parameters):
 
 
 def _with_contents(parameters: ImportedParameters, _: Ground) -> ImportedParameters:
-    """Return the parameters with the hash of what lies in the folder. Raises EngineError for no adapters."""
+    """Return the parameters with the hash of what lies in the folder.
+
+    Raises EngineError where there are no adapters, and for one that is more than A and B.
+    """
     plain_name(parameters.variant, what="a variant")
+    for one in adapter_folders(Path(parameters.folder).expanduser()):
+        refuse_more(one, read_json(one / _FILES[0]))
     return parameters.model_copy(update={"contents": contents_of(Path(parameters.folder).expanduser())})
 
 

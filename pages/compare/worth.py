@@ -30,12 +30,7 @@ _CHART = "compare_cost_chart"
 def show_cost(view: View) -> None:
     """Show the trade-off chart and the front as a table; a click on a variant looks at it."""
     name = compare_choices.choice(
-        "Cost",
-        list(COSTS),
-        name="cost",
-        words=lambda one: COSTS[one].label,
-        segmented=True,
-        labelled=False,
+        "Cost", list(COSTS), name="cost", words=lambda one: COSTS[one].label, segmented=True, labelled=False
     )
     cost = cast(CostName, name or "parameters")
     known = compare_reads.costs(view.ws, split=view.found["split"], protocol=view.found["protocol"])

@@ -103,8 +103,7 @@ def kept(
 
     @functools.wraps(function)
     def asked(ws: Workspace, *args: P.args, **kwargs: P.kwargs) -> R:
-        found: R = keeper(str(ws.root), version(ws), *args, **kwargs)
-        return found
+        return keeper(str(ws.root), version(ws), *args, **kwargs)
 
     return asked
 
@@ -250,8 +249,7 @@ def protocol_words(protocols: pd.DataFrame) -> dict[str, str]:
 
 def card(ws: Workspace) -> dict[str, Any]:
     """Return the dataset's card."""
-    found: dict[str, Any] = read_json(ws.dataset / "card.json", WholeCard)
-    return found
+    return read_json(ws.dataset / "card.json", WholeCard)
 
 
 def dialogues_of(ws: Workspace, persona_id: str) -> list[Dialogue]:

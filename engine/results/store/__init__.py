@@ -147,8 +147,7 @@ def score_table(
 def personas_scored(ws: Workspace, *, metric: str, split: str, protocol: str) -> tuple[str, ...]:
     """Return the personas that have a score of any variant, by name."""
     chosen = metrics.chosen(ws, metric)
-    found = _of_metric(ws, tables.WHOSE, chosen, split, protocol)["persona_id"]
-    return tuple(map(str, found))
+    return tuple(map(str, _of_metric(ws, tables.WHOSE, chosen, split, protocol)["persona_id"]))
 
 
 def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[str, Comparison]]]:
