@@ -26,19 +26,14 @@ _TOKEN = "PERSONA_LAB_SERVE_TOKEN"
 
 
 @command(
-    "serve",
-    examples=(
-        "serve hybrid",
-        "serve hybrid unified --port 8400",
-        "serve hybrid --host 0.0.0.0",
-    ),
+    "serve", examples=("serve hybrid", "serve hybrid unified --port 8400", "serve hybrid --host 0.0.0.0")
 )
 @click.argument("variants", nargs=-1, required=True)
 @click.option("--host", default=LOCAL, show_default=True, help="The name or number to listen at.")
 @click.option(
     "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any free one."
 )
-def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int:
+def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> None:
     """Answer at an OpenAI-compatible address until Ctrl-C: by VARIANTS, for the persona named as the user.
 
     The token that requests need is printed once; PERSONA_LAB_SERVE_TOKEN sets it.
@@ -46,7 +41,6 @@ def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int
     from engine.serve import openai_server
     from engine.serve.published import hash_of_token, new_token
 
-    call.ws.read_config()
     given = os.environ.get(_TOKEN, "")
     if given and len(given) < 16:
         raise EngineError(f"{_TOKEN} is too short to keep anybody out.", "Give it 16 characters or more.")
@@ -62,7 +56,6 @@ def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int
         openai_server.serve(
             call.ws, variants, host=host, port=port, token_hash=hash_of_token(token), ready=ready
         )
-    return 0
 
 
 def _show(address: str, variants: Sequence[str], token: str | None) -> None:
@@ -92,7 +85,6 @@ def export(call: Call, *, variant: str, folder: Path, merged: str | None, gguf: 
     """Write VARIANT into the new FOLDER: PEFT adapters, a card with its scores, recipe and prompts."""
     from engine.serve.openai_server import offered
 
-    call.ws.read_config()
     ((chosen,), _) = offered(call.ws, [variant])
     from engine.serve.export import export as write  # loads the model code
 
@@ -109,8 +101,7 @@ def export(call: Call, *, variant: str, folder: Path, merged: str | None, gguf: 
         out().print(f"{chosen.variant}: {count(apart, 'adapter')} for {count(len(made.personas), 'persona')}")
         out().print(f"Card: {made.folder / 'README.md'}")
 
-    call.answer(told, show)
-    return 0
+    return call.answer(told, show)
 
 
 @command(
@@ -137,7 +128,6 @@ def push(
     """
     from engine.serve import push as hub
 
-    call.ws.read_config()
     refuse_unless("own", "send a variant to the Hub")
     to = hub.destination(repository, public=public)
     with tempfile.TemporaryDirectory(prefix="persona-lab-push-") as place:
@@ -154,8 +144,7 @@ def push(
         "bytes": sent.size_bytes,
         "commit": at,
     }
-    call.answer(told, lambda: out().print(f"{variant} is at {to.address}"))
-    return 0
+    return call.answer(told, lambda: out().print(f"{variant} is at {to.address}"))
 
 
 def _show_parcel(sent: Parcel, to: str, holds: str) -> None:
@@ -165,6 +154,3 @@ def _show_parcel(sent: Parcel, to: str, holds: str) -> None:
     for name, files, size in sent.parts():
         shown.print(f"  {name:<16} {count(files, 'file'):>10}  {megabytes(size)}")
     shown.print(holds)
-
-
-COMMANDS = (serve, export, push)

@@ -68,7 +68,7 @@ _MENU = (
 )
 _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (WORDS, "words", "Keys and words"))
 
-BY_KEY = "By key: Tab into the table, arrows to a row, Shift+Space opens it."
+BY_KEY = "By key: Tab into the table, arrows to a row, Enter opens it."
 _TICK_SECONDS = 1.0
 _UNDERWAY = "underway"  # among what the page has said
 _SAID = "frame_said"  # what the page has said went wrong, and which of its parts said so
@@ -138,8 +138,7 @@ def modules() -> list[str]:
 
 def script_of(address: str) -> str:
     """Return the script of the page at an address, "" for the first."""
-    found = {own: script for script, own, *_ in (*_MENU, *_BY_LINK)}
-    return found[address]
+    return {own: script for script, own, *_ in (*_MENU, *_BY_LINK)}[address]
 
 
 def run(show: Callable[[], None]) -> None:
@@ -372,7 +371,7 @@ def empty_state(
     title: str, text: str, *, page: str = HOME, label: str = "Run the first experiment", **told: Any
 ) -> None:
     """Show what is missing, why, and the way to it."""
-    with st.container(border=True, horizontal_alignment="left", gap="small"):
+    with st.container(border=True, horizontal_alignment="left", gap="small", key="page_onward"):
         st.subheader(title, anchor=False)
         st.markdown(text)
         st.page_link(page, label=label, icon=":material/arrow_forward:", **told)

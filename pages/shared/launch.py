@@ -148,7 +148,7 @@ def show_plan(
         need = "needs" if len(asked.faults) == 1 else "need"
         st.error(f"Not ready to run: {names} {need} another look.", icon=":material/edit:")
         return
-    button = st.container(gap="xsmall") if brief else nullcontext()
+    button = st.container(gap="xsmall", key=f"{key}_first") if brief else nullcontext()
     with st.expander("What it runs, and the command", icon=":material/list:") if brief else nullcontext():
         controls = experiment.traits.trains and st.checkbox(
             "With its controls",
@@ -243,11 +243,12 @@ def launch(ws: Workspace, planned: Plan) -> None:
 
 def start(ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: str) -> None:
     """Show a button that puts plans into the queue; hovering tells what they take."""
-    runs = {run.run_id: run for one in plans for run in one.runs if run.state != "succeeded"}
-    told = f"{count(len(runs), 'run')}, {costs.words(costs.together(run.left for run in runs.values()))}"
+    together = as_one(plans)
+    todo = [run for run in together.runs if run.state != "succeeded"]
+    told = f"{count(len(todo), 'run')}, {_takes(together)}"
     command = "\n".join(_command(ws, one) for one in plans)
     if frame.action(frame.plain(label), key=key, icon=icon, help=told, command=command):
-        jobs.submit(ws, as_one(plans))
+        jobs.submit(ws, together)
         st.rerun()
 
 
@@ -362,6 +363,8 @@ def _line(run: PlannedRun) -> str:
 def _summary(planned: Plan, todo: list[PlannedRun]) -> str:
     if not todo:
         return "Everything in this plan is done."
-    least = f", at least {planned.room}" if planned.room else ""
-    takes = f"{costs.words(planned.left)}{least}"
-    return f"{count(len(todo), 'run')} in the background, {takes}."
+    return f"{count(len(todo), 'run')} in the background, {_takes(planned)}."
+
+
+def _takes(planned: Plan) -> str:
+    return costs.words(planned.left) + (f", at least {planned.room}" if planned.room else "")

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from engine.core import known
+from engine.core.opened import name_in_address, remember
 from engine.core.paths import Workspace
 from tests.browser.conftest import Open
 from tests.sample_study import prepare_world
@@ -26,8 +26,8 @@ def test_a_tab_goes_to_another_study_and_stays_there(
     visit: Open, full_app: str, full: Workspace, tmp_path: Path
 ) -> None:
     other = prepare_world(tmp_path / "pilot", personas=4, dialogues=5)
-    known.remember(other)
-    name = known.name_in_address(other)
+    remember(other)
+    name = name_in_address(other)
     tab, beside = visit(full_app), visit(full_app)
     page = tab.go()
     _switcher(page, full.root.name)
@@ -62,12 +62,12 @@ def test_the_keyboard_is_seen_and_opens_a_row(visit: Open, full_app: str) -> Non
     tab = visit(full_app)
     for path, opened in (("compare", "candidate"), ("runs", "run"), ("data?view=dialogues", "dialogue")):
         page = tab.go(path)
-        expect(page.get_by_text("Shift+Space opens it").first).to_be_visible()
+        expect(page.get_by_text("Enter opens it").first).to_be_visible()
         page.locator("[data-testid='stDataFrame'] canvas").first.focus()
         current = page.locator("[data-testid='stDataFrame'] td:focus")
         current.wait_for(state="attached")
         before = page.url
-        for key in ("ArrowDown", "ArrowDown", "Shift+Space"):
+        for key in ("ArrowDown", "ArrowDown", "Enter"):
             page.keyboard.press(key)
         page.wait_for_function("before => location.href !== before", arg=before)
         was, now = (parse_qs(urlsplit(url).query)[opened] for url in (before, page.url))
