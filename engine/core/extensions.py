@@ -234,8 +234,7 @@ def _seen(path: Path, approvals: _Approvals) -> Extension:
 
 
 def _judged(path: Path, sha256: str, approvals: _Approvals) -> Extension:
-    entry = approvals.get(str(path), {})
-    return Extension(path, sha256, approved=entry.get("sha256") == sha256)
+    return Extension(path, sha256, approved=approvals.get(str(path), {}).get("sha256") == sha256)
 
 
 def _approvals() -> _Approvals:

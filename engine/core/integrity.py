@@ -62,7 +62,7 @@ def sha256(path: Path) -> str:
     if kept is not None and kept[0] == before:
         _known[path] = kept
         return kept[1]
-    refuse_other_than_files(path)
+    refuse_other_than_files(path, path.stat())
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if before and stamp(path) == before and time.time_ns() - max(before[2:]) > _SETTLED_NS:
@@ -98,10 +98,7 @@ def changed(ws: Workspace, *names: str) -> list[Changed]:
     config = ws.read_config()
     noted: dict[str, str] = config.get("files") or {}
     if noted:
-        return [
-            *_missing_or_other(ws.data, noted, names),
-            *_unnoted(ws, noted, names),
-        ]
+        return [*_missing_or_other(ws.data, noted, names), *_unnoted(ws, noted, names)]
     told = config["dataset"].get("data_hash")
     files = [ws.dataset / name for name in DATASET_FILES[:2]]
     if not told or (names and not {path.name for path in files} & set(names)):

@@ -147,8 +147,7 @@ def refuse_if_read_only(ws: Workspace, doing: str) -> None:
     """Raise EngineError where nothing may be changed; `doing` completes "cannot ..."."""
     if _told_read_only():
         raise EngineError(
-            f"This is a read-only view: it cannot {doing}.",
-            f"Start without {READ_ONLY} to change things.",
+            f"This is a read-only view: it cannot {doing}.", f"Start without {READ_ONLY} to change things."
         )
     if (folder := unwritable(ws)) is not None:
         raise EngineError(

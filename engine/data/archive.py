@@ -43,11 +43,7 @@ def _pairs(files: Upload) -> list[tuple[str, bytes]]:
 
 @in_time()
 def unpack_upload(
-    files: Upload,
-    folder: Path,
-    *,
-    suffixes: tuple[str, ...] = SUFFIXES,
-    command: str = "init --dataset PATH",
+    files: Upload, folder: Path, *, suffixes: tuple[str, ...] = SUFFIXES, command: str = "init --dataset PATH"
 ) -> None:
     """Write uploaded files (names with contents) into `folder`; a single zip is unpacked.
 

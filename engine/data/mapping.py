@@ -84,8 +84,7 @@ _SPLITS: Final = {
 _FEW = 12
 _SPEAKERS = "|".join((*USERS, *ASSISTANTS, *SYSTEMS))
 _LABEL = re.compile(
-    rf"(?:^[ \t]*(?:#{{2,3}}[ \t]*)?|#{{3}}[ \t]*)(?P<role>{_SPEAKERS})[ \t]*:",
-    re.IGNORECASE | re.MULTILINE,
+    rf"(?:^[ \t]*(?:#{{2,3}}[ \t]*)?|#{{3}}[ \t]*)(?P<role>{_SPEAKERS})[ \t]*:", re.IGNORECASE | re.MULTILINE
 )
 
 

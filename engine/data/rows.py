@@ -21,15 +21,7 @@ from typing import IO, Any
 from engine.core.errors import EngineError
 from engine.core.limits import allow_more, check_time, limits, megabytes
 from engine.data.folder import opened
-from engine.data.lines import (
-    Line,
-    kind_of,
-    object_of,
-    parse_json,
-    read_lines,
-    refuse_unwritable,
-    unread,
-)
+from engine.data.lines import Line, kind_of, object_of, parse_json, read_lines, refuse_unwritable, unread
 from engine.data.packed import ARROW, FOREIGN, OTHER_ENCODING, PARQUET, ending_of, plain
 
 _DELIMITERS = ",;\t|"

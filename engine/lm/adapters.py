@@ -25,7 +25,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json, whole
 from engine.lm.effects import Activations, Library, Prefix, Weights
 from engine.lm.layers import no_such_layer, takes_update
-from engine.lm.shape import LoraShape
+from engine.lm.shape import LoraShape, refuse_more
 from engine.lm.tensor_file import load_tensors, packed
 
 Factors = tuple[Tensor, Tensor]
@@ -33,14 +33,6 @@ Factors = tuple[Tensor, Tensor]
 
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
-_PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
-"""Beginnings that leave the base as it is; PiSSA, OLoRA, CorDA, LoftQ and the like put a part of it aside."""
-_MORE = (
-    *("use_dora", "alpha_pattern", "rank_pattern", "lora_bias", "modules_to_save", "trainable_token_indices"),
-    *("layer_replication", "use_qalora", "use_bdlora", "alora_invocation_tokens"),
-    *("arrow_config", "kasa_config", "monteclora_config", "megatron_config"),
-)
-"""Options of PEFT that make more of an adapter than A and B; rsLoRA is a scale, and read as one."""
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
@@ -173,26 +165,11 @@ def load_lora(folder: Path) -> Lora:
             "Resume or repeat the run that makes it: python -m engine resume RUN",
         )
     config: dict[str, Any] = read_json(folder / _CONFIG)
-    if reason := _unplain(config):
-        raise EngineError(
-            f"The adapter in {folder} is no plain LoRA ({reason}).", "Train it without these options."
-        )
+    refuse_more(folder, config)
     tensors = load_tensors(folder / _WEIGHTS)
     rank = int(config["r"])
     scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
     return Lora(_pairs(tensors, folder, rank), scale)
-
-
-def _unplain(config: Mapping[str, Any]) -> str:
-    """Return what makes an adapter more than A and B over the base as it is; "" for nothing."""
-    if config.get("peft_type") != "LORA":
-        return f"it is of the type {config.get('peft_type')}"
-    if config.get("bias", "none") != "none":
-        return f"it holds biases of the base: bias={config['bias']}"
-    begun = config.get("init_lora_weights", True)
-    if begun not in _PLAIN_STARTS:
-        return f"it belongs to a changed base: init_lora_weights={begun}"
-    return ", ".join(f"it was trained with {name}" for name in _MORE if config.get(name))
 
 
 def _pairs(tensors: Mapping[str, Tensor], folder: Path, rank: int) -> dict[str, Factors]:

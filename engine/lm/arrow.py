@@ -122,8 +122,7 @@ def save_library(library: AdapterLibrary, folder: Path, *, base: str = "") -> No
     with whole(folder) as part:
         told = {"top_k": library.top_k, "temperature": library.temperature}
         write_json(
-            part / _CONFIG,
-            {"effect": Library.kind, "base_model_name_or_path": peft_base(base)[0], **told},
+            part / _CONFIG, {"effect": Library.kind, "base_model_name_or_path": peft_base(base)[0], **told}
         )
         tensors = {
             f"{path}.{name}": tensor

@@ -45,8 +45,7 @@ class Dropout:
         """Return x [B, T, in] with a share of its entries zero and the others scaled up."""
         rows, width = x.shape[0], x.shape[1]
         low, high = (one.expand(rows, width, 1).contiguous() for one in (self._low, self._high))
-        dropped: Tensor = _Dropped.apply(x, low, high, _salts(path), self._limit)
-        return dropped
+        return _Dropped.apply(x, low, high, _salts(path), self._limit)
 
 
 class _Dropped(torch.autograd.Function):
@@ -92,10 +91,9 @@ def kept(low: Tensor, high: Tensor, features: int, limit: int, dtype: torch.dtyp
 def _in_one_pass(x: Tensor, low: Tensor, high: Tensor, salts: tuple[int, int], limit: int) -> Tensor:
     kernels: Any = gpu_kernels()
     words, factors = _words(-(-x.shape[-1] // 2), x.device), (_FIRST, _SECOND)
-    done: Tensor = kernels.dropped(
+    return kernels.dropped(
         x, low, high, words, salts=salts, limit=limit, scale=_scale(limit), factors=factors
     )
-    return done
 
 
 @functools.lru_cache(maxsize=64)

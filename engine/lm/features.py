@@ -62,11 +62,7 @@ def load_features(path: Path) -> Features:
 
 
 def character_features(
-    dataset: Dataset,
-    splits: Splits,
-    scorer: Scorer,
-    *,
-    on_progress: Callable[[int, int], None] | None = None,
+    dataset: Dataset, splits: Splits, scorer: Scorer, *, on_progress: Callable[[int, int], None] | None = None
 ) -> Features:
     """Return the scorer's embedding of every character text; personas without one, and those kept out of
     training, are left out."""
@@ -100,8 +96,7 @@ def words(interactions: Mapping[str, Sequence[tuple[str, str]]]) -> Matrix:
     table = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD).fit_transform(map(apart, texts))
     spread = np.asarray((table > 0).sum(axis=0)).ravel()
     kept = (spread >= _LEAST_SHARE * len(texts)) & (spread <= (1 - _LEAST_SHARE) * len(texts))
-    weights: Matrix = table[:, kept].toarray()
-    return weights
+    return table[:, kept].toarray()
 
 
 def joined(parts: Sequence[Features]) -> Features:

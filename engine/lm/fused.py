@@ -79,8 +79,7 @@ def normalised(module: Any, norm: Norm, hidden_states: Tensor) -> Tensor:
 
 def fed_forward(module: Any, gated: Callable[[Tensor, Tensor], Tensor], x: Tensor) -> Tensor:
     """Return what a gated feed-forward block's forward pass gives, its gate by `gated`."""
-    done: Tensor = module.down_proj(gated(module.gate_proj(x), module.up_proj(x)))
-    return done
+    return module.down_proj(gated(module.gate_proj(x), module.up_proj(x)))
 
 
 @torch.no_grad()

@@ -102,6 +102,15 @@ def no_such_layer(missing: Sequence[str], known: Sequence[str]) -> EngineError:
     )
 
 
+def refuse_prefix(layer_types: Sequence[str] | None) -> None:
+    """Raise EngineError for a base whose layers attend in different ways, by its configuration's word."""
+    if set(layer_types or ("full_attention",)) != {"full_attention"}:
+        raise EngineError(
+            "This base model's layers attend in different ways, so it takes no prefix.",
+            "Choose a LoRA strategy, or a base with full attention in every layer.",
+        )
+
+
 def layer_names(folder: Path) -> list[str] | None:
     """Return the last names of a base's linear layers, sorted; None where its files do not tell.
 

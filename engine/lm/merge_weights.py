@@ -124,8 +124,7 @@ def softmax(scores: Matrix, temperature: float) -> Matrix:
             f"The temperature is {temperature}.", "Give one above 0; 1 makes weights nearly equal."
         )
     raised = np.exp((scores - scores.max()) / temperature)
-    shares: Matrix = raised / raised.sum()
-    return shares
+    return raised / raised.sum()
 
 
 def _groups(assignment: Mapping[str, int]) -> dict[int, list[str]]:

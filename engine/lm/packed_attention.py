@@ -111,10 +111,9 @@ def attend(
     begins, longest = cu_seq_lens_q, max_length_q
     if not _has_kernel(query, value):
         return _side_by_side(query, key, value, begins, longest, scale)
-    out: Tensor = torch.ops.aten._flash_attention_forward(
+    return torch.ops.aten._flash_attention_forward(
         query, key, value, begins, begins, longest, longest, 0.0, True, False, scale=scale
     )[0]
-    return out
 
 
 def _has_kernel(query: Tensor, value: Tensor) -> bool:

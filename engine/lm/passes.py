@@ -44,13 +44,7 @@ class Passes:
     """Computes losses and gradients of stacked adapters [G, ...] of one form."""
 
     def __init__(
-        self,
-        lanes: Lanes,
-        form: Form,
-        *,
-        pad_id: int,
-        say: Callable[[str], None],
-        packed: bool = False,
+        self, lanes: Lanes, form: Form, *, pad_id: int, say: Callable[[str], None], packed: bool = False
     ) -> None:
         """`packed` says that the lanes' models attend within dialogues (engine/lm/packed_attention.py)."""
         self._lanes, self._form, self._pad_id, self._say = lanes, form, pad_id, say
@@ -117,12 +111,7 @@ class Passes:
         return sums, totals
 
     def _shares(
-        self,
-        stacked: Mapping[str, Tensor],
-        rows: Sequence[Drill],
-        shares: Sequence[float],
-        *,
-        training: bool,
+        self, stacked: Mapping[str, Tensor], rows: Sequence[Drill], shares: Sequence[float], *, training: bool
     ) -> Any:
         tokens = self._tokens * (1 if training else 2)
         bins = bins_of(rows, tokens) if self._packed else [[row] for row in rows]

@@ -22,6 +22,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json, whole
 from engine.lm.effects import Prefix
 from engine.lm.forms import Drop
+from engine.lm.layers import refuse_prefix
 from engine.lm.tensor_file import load_tensors, packed
 
 _NAME = "prefix"
@@ -42,12 +43,7 @@ class PrefixStates:
 def key_value_shape(model: PreTrainedModel) -> tuple[int, int, int]:
     """Return (layers, key-value heads, size of a head). Raises EngineError for models that mix shapes."""
     config: Any = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
-    if kinds != {"full_attention"}:
-        raise EngineError(
-            "This base model's layers attend in different ways, so it takes no prefix.",
-            "Choose a LoRA strategy, or a base with full attention in every layer.",
-        )
+    refuse_prefix(getattr(config, "layer_types", None))
     heads = int(config.num_attention_heads)
     size = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
     return int(config.num_hidden_layers), int(getattr(config, "num_key_value_heads", None) or heads), size

@@ -89,5 +89,4 @@ def token_losses(model: PreTrainedModel, hidden: Tensor, wanted: Tensor) -> Tens
     at_once = _CHUNK_BYTES_GPU if hidden.is_cuda else _CHUNK_BYTES
     rows = max(16, at_once // (4 * head.weight.shape[0]))
     of_chunk = _of_matrix(head.weight) if is_bare_matrix(model) else _of_tail(model)
-    losses: Tensor = _InChunks.apply(hidden, wanted, rows, of_chunk)
-    return losses
+    return _InChunks.apply(hidden, wanted, rows, of_chunk)

@@ -88,25 +88,14 @@ def respond_to_all(
 
 
 def _reply(
-    ws: Workspace,
-    recipe: Recipe,
-    asked: Example,
-    answering: Sequence[Side],
-    *,
-    max_new_tokens: int,
+    ws: Workspace, recipe: Recipe, asked: Example, answering: Sequence[Side], *, max_new_tokens: int
 ) -> tuple[Reply | Said, Sequence[Memory]]:
     """Return the reply, of the base or of a remote model, and the memories shown for it."""
     only, shown = answering[0], answering[0].prompt
     if only.remote is not None and len(answering) == 1:
         from engine.lm.remote.reply import reply_to  # it loads the provider's client
 
-        one, said = reply_to(
-            ws,
-            only.remote,
-            asked,
-            whose=only.persona_id,
-            shown=shown,
-        )
+        one, said = reply_to(ws, only.remote, asked, whose=only.persona_id, shown=shown)
         return said, one.memories
     base, shelf = _loaded(ws, base_of(ws))
     (ask,) = Asker(ws, base, shelf, max_new_tokens=max_new_tokens).asks(recipe, [asked])

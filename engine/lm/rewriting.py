@@ -68,10 +68,7 @@ class Paraphraser:
         prompts = [
             encode_prompt(
                 tokenizer,
-                [
-                    {"role": "system", "content": self._task},
-                    {"role": "user", "content": f"{way}\n\n{text}"},
-                ],
+                [{"role": "system", "content": self._task}, {"role": "user", "content": f"{way}\n\n{text}"}],
             )
             for text, way in asked
         ]

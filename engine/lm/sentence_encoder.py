@@ -45,8 +45,7 @@ class SentenceEncoder:
             return_attention_mask=False,
             return_token_type_ids=False,
         )
-        rows: list[list[int]] = found["input_ids"]
-        return rows
+        return found["input_ids"]
 
     def encode(self, rows: Sequence[Sequence[int]]) -> Embeddings:
         """Return unit vectors [len(rows), d] of texts given as token ids."""

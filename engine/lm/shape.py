@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field
 
+from engine.core.errors import EngineError
 from engine.core.parameters import Parameters, SetOf
 from engine.lm.layers import AUTO
+
+_PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
+"""Beginnings that leave the base as it is; PiSSA, OLoRA, CorDA, LoftQ and the like put a part of it aside."""
+_MORE = (
+    *("use_dora", "alpha_pattern", "rank_pattern", "lora_bias", "modules_to_save", "trainable_token_indices"),
+    *("layer_replication", "use_qalora", "use_bdlora", "alora_invocation_tokens"),
+    *("arrow_config", "kasa_config", "monteclora_config", "megatron_config"),
+)
+"""Options of PEFT that make more of an adapter than A and B; rsLoRA is a scale, and read as one."""
 
 
 class LoraShape(Parameters):
@@ -37,3 +48,23 @@ class LoraShape(Parameters):
         """Return the shape of factors that hold all scale themselves, of any rank a merge comes to."""
         names = sorted({path.rsplit(".", 1)[-1] for path in modules})
         return LoraShape.model_construct(rank=rank, alpha=rank, dropout=0.0, target_modules=names)
+
+
+def refuse_more(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise EngineError where an adapter's configuration says that it is more than A and B."""
+    if reason := _unplain(config):
+        raise EngineError(
+            f"The adapter in {folder} is no plain LoRA ({reason}).", "Train it without these options."
+        )
+
+
+def _unplain(config: Mapping[str, Any]) -> str:
+    """Return what makes an adapter more than A and B over the base as it is; "" for nothing."""
+    if config.get("peft_type") != "LORA":
+        return f"it is of the type {config.get('peft_type')}"
+    if config.get("bias", "none") != "none":
+        return f"it holds biases of the base: bias={config['bias']}"
+    begun = config.get("init_lora_weights", True)
+    if begun not in _PLAIN_STARTS:
+        return f"it belongs to a changed base: init_lora_weights={begun}"
+    return ", ".join(f"it was trained with {name}" for name in _MORE if config.get(name))

@@ -28,13 +28,7 @@ from engine.lm.held import Held, row_count
 from engine.lm.last_layer import plain_attention
 from engine.lm.lean import lean, ways
 from engine.lm.prefix import key_value_shape
-from engine.lm.reading import (
-    ReservedLayer,
-    can_be_placed,
-    new_cache,
-    read_prompts,
-    takes_positions,
-)
+from engine.lm.reading import ReservedLayer, can_be_placed, new_cache, read_prompts, takes_positions
 from engine.lm.tail import logits_of
 
 ROOM_STEP = 64

@@ -39,8 +39,7 @@ def logits_of(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     if changes_logits(model):
         return _through_model(model, hidden)
     head: Any = model.get_output_embeddings()
-    logits: Tensor = head(hidden)
-    return logits
+    return head(hidden)
 
 
 def is_bare_matrix(model: PreTrainedModel) -> bool:

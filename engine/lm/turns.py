@@ -42,8 +42,7 @@ def traits(tokenizer: PreTrainedTokenizerBase) -> Traits:
     if known is None or known[0] != template:
         known = (template, _try(tokenizer))
         tokenizer.__dict__[_KEPT] = known
-    found: Traits = known[1]
-    return found
+    return known[1]
 
 
 def render(tokenizer: PreTrainedTokenizerBase, chat: Chat, **options: Any) -> str:

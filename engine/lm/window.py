@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from engine.core.errors import EngineError
 from engine.core.types import Message
-from engine.lm.lengths import POSITIONS
+from engine.lm.lengths import POSITIONS, no_room
 
 MEMORIES_TOKENS = 1536
 """Memories are shown as long as a prompt has no more tokens than this, however wide the window."""
@@ -42,11 +42,7 @@ def prompt_room(model: PreTrainedModel, max_new_tokens: int) -> int:
     """Return how many tokens a prompt may have beside its reply. Raises EngineError where that is none."""
     room = window_of(model) - max_new_tokens
     if room < 1:
-        raise EngineError(
-            f"A reply of {max_new_tokens} tokens leaves no room for a prompt in this base's window of "
-            f"{window_of(model)}.",
-            "Ask for shorter replies (max_new_tokens), or choose a base with a longer context.",
-        )
+        raise no_room(max_new_tokens, window_of(model))
     return room
 
 

@@ -6,7 +6,6 @@ works. Links are neither followed nor removed.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import time
@@ -18,11 +17,12 @@ from typing import Final
 from engine.core.errors import EngineError, unknown_name
 from engine.core.locks import queue_lock
 from engine.core.machine import changes
-from engine.core.paths import Workspace, first_link, is_temporary
+from engine.core.paths import Workspace, first_link, is_temporary, read_text
 from engine.core.stamps import held
 from engine.core.wording import count, size
-from engine.results import store
-from engine.runs import answers
+from engine.data.staging import PREFIX
+from engine.results.store.database import DAMAGED
+from engine.runs import answers, manifest
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RESUMABLE
 from engine.strategies import deleting
@@ -32,6 +32,7 @@ KINDS: Final[Mapping[str, str]] = {
     "adapters": "of runs that are gone, which no variant answers by",
     "deleted": "runs put aside, which could still be brought back",
     "temporary": "files half written when a process was killed, older than a day",
+    "damaged": "a results.duckdb that could not be read, put aside when it was built again",
     "outdated": "scores computed for replies that a run has no more",
     "caches": "embeddings and figures that are made again when they are needed",
     "unfinished": "work of runs that failed, were cancelled or lost: resumed, they would start over",
@@ -101,21 +102,17 @@ def _deleted(ws: Workspace) -> list[Leftover]:
 
 def _found(ws: Workspace, records: Iterable[RunRecord]) -> Iterator[tuple[str, Path, str]]:
     by_id = {record.run_id: record for record in records}
-    needed = _needed(ws, by_id.values())
     for run_id, record in by_id.items():
         kind = "checkpoints" if record.state == "succeeded" else "unfinished"
         if record.state == "succeeded" or record.state in RESUMABLE:
             for name in _WORK:
                 if (path := ws.run_folder(run_id) / name).is_dir():
                     yield kind, path, run_id
-        if record.state in RESUMABLE and run_id not in needed and ws.adapters(run_id).is_dir():
-            yield "unfinished", ws.adapters(run_id), run_id
-    for path in _inside(ws.models):
-        is_run = path.is_dir() and _RUN.fullmatch(path.name)
-        if is_run and not ws.run_folder(path.name).exists() and path.name not in needed:
-            yield "adapters", path, path.name
+    yield from _adapters(ws, by_id)
     busy = {run_id for run_id, record in by_id.items() if record.state in ("queued", "running")}
     yield from (("temporary", path, "") for path in _temporary(ws, busy))
+    if (damaged := ws.database.with_suffix(DAMAGED)).is_file():
+        yield "damaged", damaged, ""
     aside = {one.run_id for one in deleting.deleted(ws)}
     for folder in _inside(ws.data / "rescored"):
         if folder.name in aside:
@@ -128,23 +125,40 @@ def _found(ws: Workspace, records: Iterable[RunRecord]) -> Iterator[tuple[str, P
         yield from (("caches", path, "") for path in _inside(ws.cache) if path.suffix != ".lock")
 
 
+def _adapters(ws: Workspace, by_id: Mapping[str, RunRecord]) -> Iterator[tuple[str, Path, str]]:
+    """Adapters that neither a variant answers by nor another run stands on."""
+    found = []
+    for path in _inside(ws.models):
+        if path.is_dir() and _RUN.fullmatch(path.name):
+            record = by_id.get(path.name)
+            if record is not None and record.state in RESUMABLE:
+                found.append(("unfinished", path, path.name))
+            elif record is None and not ws.run_folder(path.name).exists():
+                found.append(("adapters", path, path.name))
+    needed = _needed(ws, by_id.values()) if found else set()
+    yield from (one for one in found if one[2] not in needed)
+
+
 def _needed(ws: Workspace, records: Iterable[RunRecord]) -> set[str]:
-    """The runs that a variant answers by, or that another run stands on."""
-    told = [json.dumps(dict(one.recipe)) for one in store.variants(ws)]
-    named = {run_id for text in told for run_id in _RUN.findall(text)}
+    """The runs that a variant answers by, or that another run stands on. Opens no database: on a full disk
+    none may be written."""
+    done = [ws.run_folder(one.run_id) / manifest.NAME for one in records if one.state == "succeeded"]
+    named = {run_id for path in done for run_id in _RUN.findall(read_text(path, errors="replace"))}
     specs = (record.spec for record in records if record.spec is not None)
     return named | {run_id for spec in specs for run_id in spec.upstream.values()}
 
 
 def _temporary(ws: Workspace, busy: Collection[str]) -> Iterator[Path]:
-    """What a write left that never came to its end: `.NAME.part` folders and `.NAME.XXXXXXXX` files."""
+    """What a write left that never came to its end: `.NAME.part` and `.incoming-XXXXXXXX` folders, and
+    `.NAME.XXXXXXXX` files."""
     until = time.time() - _DAY_SECONDS
-    places = [ws.data, ws.dataset, ws.splits, ws.models, ws.runs, *_inside(ws.runs), *_inside(ws.models)]
+    deep = (ws.data, ws.runs, ws.models, ws.data / "rescored")
+    places = [ws.data, ws.models, *(inner for folder in deep for inner in _inside(folder))]
     for folder in places:
-        if folder.name in busy:
+        if folder.name in busy or folder == ws.cache:
             continue
         for path in _inside(folder):
-            half = path.name.startswith(".") and path.name.endswith(".part")
+            half = path.name.startswith(PREFIX) or path.name.startswith(".") and path.name.endswith(".part")
             if (half or is_temporary(path.name)) and path.lstat().st_mtime < until:
                 yield path
 

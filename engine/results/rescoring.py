@@ -45,10 +45,7 @@ class Rescored:
 
 @changes("compute metrics")
 def rescore(
-    ws: Workspace,
-    names: Collection[str] = (),
-    *,
-    on_run: Callable[[Rescored], None] = lambda one: None,
+    ws: Workspace, names: Collection[str] = (), *, on_run: Callable[[Rescored], None] = lambda one: None
 ) -> list[Rescored]:
     """Compute what is missing of some metrics (of all, when none is named); return what was computed.
 

@@ -112,15 +112,7 @@ def remember(
 ) -> Tuned:
     """Append a tuning that ends now to the workspace's record, and return it."""
     one = Tuned(
-        now(),
-        experiment,
-        budget,
-        round(spent, 3),
-        settings,
-        kept,
-        run_id,
-        round(seconds, 3),
-        budget_seconds,
+        now(), experiment, budget, round(spent, 3), settings, kept, run_id, round(seconds, 3), budget_seconds
     )
     _TUNED.append(ws, one)
     return one

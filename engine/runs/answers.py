@@ -192,8 +192,7 @@ def _later(ws: Workspace, run_id: str) -> list[pa.Table]:
 
 
 def _of_run(schema: pa.Schema) -> bytes | None:
-    found: bytes | None = (schema.metadata or {}).get(_OF_RUN.encode())
-    return found
+    return (schema.metadata or {}).get(_OF_RUN.encode())
 
 
 def _read(path: Path) -> pa.Table:

@@ -55,19 +55,9 @@ def read(ws: Workspace) -> dict[str, Label]:
     return {run_id: label for run_id, label in found.items() if label != NONE}
 
 
-def of_run(ws: Workspace, run_id: str) -> Label:
-    """Return one run's label."""
-    return read(ws).get(run_id, NONE)
-
-
 @changes("label a run")
 def label(
-    ws: Workspace,
-    run_ids: Sequence[str],
-    *,
-    add: Iterable[str] = (),
-    drop: Iterable[str] = (),
-    **told: Any,
+    ws: Workspace, run_ids: Sequence[str], *, add: Iterable[str] = (), drop: Iterable[str] = (), **told: Any
 ) -> dict[str, Label]:
     """Change the labels of runs and return them: fields of `Label` in `told`, tags to `add` and to `drop`.
 

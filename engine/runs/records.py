@@ -254,8 +254,7 @@ def true_state(ws: Workspace, run_id: str, status: Status) -> State:
 
 
 def _state(ws: Workspace, run_id: str) -> State:
-    folder = ws.run_folder(run_id)
-    return true_state(ws, run_id, read_status(folder))
+    return true_state(ws, run_id, read_status(ws.run_folder(run_id)))
 
 
 def _with_upstreams(record: RunRecord, states: Mapping[str, State]) -> RunRecord:

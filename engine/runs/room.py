@@ -46,10 +46,12 @@ def lacking(ws: Workspace, room: Room, launcher: str) -> EngineError | None:
     """
     if not room:
         return None
-    free = shutil.disk_usage(ws.root).free
+    places = [one for one in (ws.root, ws.data, ws.models) if one.exists()]  # volumes of their own, maybe
+    free, place = min((shutil.disk_usage(one).free, one) for one in places)
     if free < room.disk_bytes + _DISK_RESERVE_BYTES:
         return EngineError(
-            f"It takes {size(room.disk_bytes)} of disk, and {size(free)} are free at {ws.root}.",
+            f"It takes {size(room.disk_bytes)} of disk beside {size(_DISK_RESERVE_BYTES)} that stay free, "
+            f"and {size(free)} are free at {place}.",
             "To see what can go: python -m engine clean",
         )
     if launcher != "local":

@@ -78,9 +78,7 @@ def where(record: RunRecord) -> str:
         return stage(status.stage, status.done, status.total, status.unit)
     if record.blocked:
         return f"blocked: {', '.join(record.waiting_for)} ended without success"
-    if record.waiting_for:
-        return f"waits for {', '.join(record.waiting_for)}"
-    return ""
+    return f"waits for {', '.join(record.waiting_for)}" if record.waiting_for else ""
 
 
 def left(record: RunRecord) -> str:

@@ -16,6 +16,7 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from engine.core.errors import EngineError
+from engine.core.wording import count
 
 Vectors = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -84,10 +85,7 @@ def cluster(
     n = len(vectors)
     wanted = [k for k in dict.fromkeys(ks) if 2 <= k < n]
     if not wanted:
-        raise EngineError(
-            f"{n} personas cannot be split into {' or '.join(map(str, ks))} clusters.",
-            f"Choose numbers between 2 and {max(2, n - 1)}: --set k=2,3",
-        )
+        raise too_few(n, ks)
     if len(np.unique(vectors, axis=0)) <= max(wanted):
         raise EngineError(
             "The personas do not differ enough to be grouped: too many of them have the same features.",
@@ -107,6 +105,16 @@ def cluster(
         stability=_stability(vectors, best.k, method, seed=seed, repeats=repeats),
         centrality=centrality(vectors, labels),
         plane=principal_plane(vectors),
+    )
+
+
+def too_few(n: int, ks: Sequence[int]) -> EngineError:
+    """Return the refusal of numbers of clusters of which n personas can form none."""
+    return EngineError(
+        f"{count(n, 'persona')} cannot be split into {' or '.join(map(str, ks))} clusters.",
+        f"Choose numbers from 2 to {n - 1}: python -m engine run clustering --set k=2"
+        if n > 2
+        else "Clusters need three personas or more.",
     )
 
 

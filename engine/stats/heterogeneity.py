@@ -4,7 +4,7 @@ A persona's difference is her true effect plus the luck of her few examples. Of 
 helps alike, luck alone makes some look worse. Owns the two variances (between personas; within, of examples
 of one persona), the test that personas do not differ at all, each persona's effect with luck taken out, and
 the share of personas that truly gain. Examples of one persona are taken as independent, true effects as
-normal.
+normal. Over several seeds what another training would give her is luck too.
 
 Sources: DerSimonian and Laird, Meta-analysis in clinical trials (1986), for the variance between; Gelman,
 Prior distributions for variance parameters in hierarchical models (2006), for the uniform prior under which
@@ -23,11 +23,14 @@ from scipy import special
 from engine.stats.bootstrap import Vector
 from engine.stats.inference import tied
 from engine.stats.levels import NOISE
+from engine.stats.seeds import Retrained
 
 MIN_PERSONAS: Final = 5
 _GRID = 80  # deviations between personas that are weighed
 _WIDEST = 4.0  # times the personas' spread, the largest of them
 _DRAWS = 1_000
+_RARE = 0.01
+_ONCE = Retrained(0.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +41,8 @@ class Effects:
     nobody truly differs. `reliability` (0..1) is the share of the personas' spread that is no luck. `effect`
     is each persona's with luck taken out, in [low, high] with 95 %, above 0 with `chance`. `share` is how
     many of all personas like these are truly above 0, in [share_low, share_high] with 95 %; None where half
-    of them or more share one value: so far from normal are effects then that it would be false.
+    of them or more share one value, or where others look better than normal effects would make so (one who is
+    far out): it would be false.
     """
 
     between: float
@@ -66,29 +70,40 @@ def within_variance(examples: Vector, variances: Vector) -> float | None:
     return float((weights * variances[more]).sum() / weights.sum())
 
 
-def effects(differences: Vector, examples: Vector, variances: Vector, *, seed: int = 0) -> Effects | None:
+def effects(
+    differences: Vector,
+    examples: Vector,
+    variances: Vector,
+    *,
+    retrained: Retrained | None = None,
+    seed: int = 0,
+) -> Effects | None:
     """Return what is known of single personas from their mean differences [n], or None.
 
-    None below MIN_PERSONAS, where too few have two examples, and where no example differs from another.
+    With `retrained` it holds for other seeds too, else for the training at hand. None below MIN_PERSONAS,
+    where too few have two examples, and where no example differs from another.
     """
     n = len(differences)
     pooled = within_variance(examples, variances) if n >= MIN_PERSONAS else None
     if pooled is None or pooled <= NOISE:
         return None
-    own = pooled / examples
-    ratio, freedom = _analysis(differences, own)
-    more = examples > 1
-    p = float(special.fdtrc(n - 1, (examples[more] - 1).sum(), ratio))
+    again = retrained or _ONCE
+    of_examples, more = pooled / examples, examples > 1
+    own = of_examples + again.own
+    ratio = _analysis(differences, own)
+    parts = of_examples.mean() ** 2 / (examples[more] - 1).sum(), again.own**2 / again.freedom
+    p = float(special.fdtrc(n - 1, own.mean() ** 2 / sum(parts), ratio))
     grid, chances = _between(differences, own)
     means, deviations = _given(differences, own, grid)
     effect = chances @ means
-    spread = np.sqrt(np.maximum(chances @ (deviations**2 + means**2) - effect**2, 0.0))
-    chance = chances @ special.ndtr(means / deviations)
+    variances_given = deviations**2 + again.shared
+    spread = np.sqrt(np.maximum(chances @ (variances_given + means**2) - effect**2, 0.0))
+    chance = chances @ special.ndtr(means / np.sqrt(variances_given))
     between = _dersimonian(differences, own, ratio)
     reach = float(special.ndtri(0.975)) * spread
     told: tuple[float | None, ...] = (None, None, None)
-    if not tied(differences[:, None])[0][0]:
-        drawn = _drawn_shares(differences, own, grid, chances, seed=seed)
+    if not tied(differences[:, None])[0][0] and _are_normal(differences, own, grid, chances):
+        drawn = _drawn_shares(differences, own, grid, chances, shared=again.shared, seed=seed)
         told = float(drawn.mean()), *map(float, np.quantile(drawn, [0.025, 0.975]))
     return Effects(
         between=between**0.5,
@@ -105,11 +120,11 @@ def effects(differences: Vector, examples: Vector, variances: Vector, *, seed: i
     )
 
 
-def _analysis(differences: Vector, own: Vector) -> tuple[float, int]:
-    """The mean square between personas over that within, and its degrees of freedom."""
+def _analysis(differences: Vector, own: Vector) -> float:
+    """The mean square between personas over that within."""
     weights = 1 / own
     centre = (weights * differences).sum() / weights.sum()
-    return float((weights * (differences - centre) ** 2).sum() / (len(own) - 1)), len(own) - 1
+    return float((weights * (differences - centre) ** 2).sum() / (len(own) - 1))
 
 
 def _dersimonian(differences: Vector, own: Vector, ratio: float) -> float:
@@ -143,12 +158,24 @@ def _given(differences: Vector, own: Vector, grid: Vector) -> tuple[Vector, Vect
     return means, np.sqrt(own * (1 - shrunk) + shrunk**2 / precision)
 
 
-def _drawn_shares(differences: Vector, own: Vector, grid: Vector, chances: Vector, *, seed: int) -> Vector:
+def _are_normal(differences: Vector, own: Vector, grid: Vector, chances: Vector) -> bool:
+    """Whether about as many personas look better as normal effects would let: Gelman's predictive check."""
+    total = own + grid[:, None] ** 2
+    centre = (differences / total).sum(axis=1, keepdims=True) / (1 / total).sum(axis=1, keepdims=True)
+    expected, n = float((chances @ special.ndtr(centre / np.sqrt(total))).mean()), len(own)
+    seen = round(float((np.sign(differences) + 1).sum()) / 2)
+    fewer, more = special.bdtr(seen, n, expected), special.bdtr(n - seen, n, 1 - expected)
+    return bool(min(fewer, more) > _RARE / 2)
+
+
+def _drawn_shares(
+    differences: Vector, own: Vector, grid: Vector, chances: Vector, *, shared: float, seed: int
+) -> Vector:
     """The share above 0 of all personas like these, in each draw of mean and deviation."""
     draw = np.random.default_rng([seed, len(differences)])
     places = draw.choice(len(grid), size=_DRAWS, p=chances)
     total = own + grid[:, None] ** 2
     precision = (1 / total).sum(axis=1)
     centre = (differences / total).sum(axis=1) / precision
-    means = centre[places] + draw.standard_normal(_DRAWS) / np.sqrt(precision[places])
+    means = centre[places] + draw.standard_normal(_DRAWS) * np.sqrt(1 / precision[places] + shared)
     return np.asarray(special.ndtr(means / grid[places]))

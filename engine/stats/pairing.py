@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
 from engine.stats.levels import NOISE
+from engine.stats.seeds import Retrained
 
 Valued = tuple[str, str, float | None]  # example_id, persona_id, value (None: undefined)
 Vector = NDArray[np.float64]
@@ -62,8 +63,9 @@ class Pairing:
     `personas` (sorted); of a statistic of the whole set, each persona's own, and `counts` is what the whole
     is computed from. `examples` says how many each mean rests on, `variances` the (n - 1) variance of a
     persona's differences, example by example (0 where she has one); None where examples are not known
-    singly. Examples are counted once each: `n_examples` are paired, `n_only_*` stand in one
-    table only, `n_null_*` stand in both but are undefined in the named table alone (or in both).
+    singly. `retrained` is what other seeds would change, where means are over several. Examples are counted
+    once each: `n_examples` are paired, `n_only_*` stand in one table only, `n_null_*` stand in both but are
+    undefined in the named table alone (or in both).
     """
 
     personas: tuple[str, ...]
@@ -79,6 +81,7 @@ class Pairing:
     counts: Counts | None = None
     examples: Vector | None = None
     variances: Vector | None = None
+    retrained: Retrained | None = None
 
     @property
     def n_paired(self) -> int:

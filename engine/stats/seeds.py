@@ -1,7 +1,7 @@
 """Training again from other seeds: how sure a mean is over personas and seeds, and what is mere noise.
 
-Owns the two-way layout of persona and seed, and the noise of training as all pairs of repeats show it. Knows
-neither runs nor variants.
+Owns the two-way layout of persona and seed, what of it speaks against single personas, and the noise of
+training as all pairs of repeats show it. Knows neither runs nor variants.
 
 Sources: Satterthwaite, An approximate distribution of estimates of variance components (1946); Bouthillier
 and others, Accounting for variance in machine learning benchmarks (2021).
@@ -53,14 +53,10 @@ def crossed(differences: Vector) -> Crossed | None:
     if min(n, k) < 2 or np.ptp(whole) <= NOISE:
         return None
     mean = whole.mean()
-    by_persona, by_seed = whole.mean(axis=1), whole.mean(axis=0)
-    rest = whole - by_persona[:, None] - by_seed + mean
-    personas = k * ((by_persona - mean) ** 2).sum() / (n - 1)
-    seeds = n * ((by_seed - mean) ** 2).sum() / (k - 1)
-    rest_freedom = (n - 1) * (k - 1)
-    left = min((rest**2).sum() / rest_freedom, personas, seeds)  # neither component is less than none
+    personas, seeds, rest = _mean_squares(whole)
+    left = min(rest, personas, seeds)  # neither component is less than none
     total = personas + seeds - left
-    freedom = total**2 / (personas**2 / (n - 1) + seeds**2 / (k - 1) + left**2 / rest_freedom)
+    freedom = total**2 / (personas**2 / (n - 1) + seeds**2 / (k - 1) + left**2 / ((n - 1) * (k - 1)))
     error = float(np.sqrt(total / (n * k)))
     half = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
     return Crossed(
@@ -74,6 +70,46 @@ def crossed(differences: Vector) -> Crossed | None:
         p=float(2 * special.stdtr(freedom, -abs(float(mean)) / error)),
         seed_share=float(seeds / (seeds + (personas - left) / k)),
     )
+
+
+def _mean_squares(whole: Vector) -> tuple[float, float, float]:
+    """Those of personas, of seeds and of the rest, of a table [personas, seeds]."""
+    n, k = whole.shape
+    mean, by_persona, by_seed = whole.mean(), whole.mean(axis=1), whole.mean(axis=0)
+    rest = whole - by_persona[:, None] - by_seed + mean
+    personas, seeds = (((by_persona - mean) ** 2).sum(), ((by_seed - mean) ** 2).sum())
+    return k * personas / (n - 1), n * seeds / (k - 1), (rest**2).sum() / ((n - 1) * (k - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """What other seeds would change in each persona's mean over the seeds, as variances.
+
+    `own` is what they change in her alone, estimated with so many degrees of `freedom`; `shared` what they
+    change in all alike, as of a normal that reaches as far as the interval over personas and seeds does.
+    """
+
+    own: float
+    freedom: float
+    shared: float
+
+
+def retrained(differences: Vector, *, luck: float = 0.0) -> Retrained | None:
+    """Return what other seeds would change in the means over seeds of `differences` [personas, seeds].
+
+    `luck` is the variance, under one seed, of what that seed does to single examples of a persona: averaged
+    over her examples, it is known from them and no part of this. None where `crossed` is None.
+    """
+    found = crossed(differences)
+    if found is None:
+        return None
+    whole = differences[~np.isnan(differences).any(axis=1)]
+    n, k = whole.shape
+    personas, _, rest = _mean_squares(whole)
+    own = max(0.0, rest - luck)
+    freedom = (n - 1) * (k - 1) * (own / rest if own else 1.0) ** 2
+    reach = (found.high - found.mean) / special.ndtri((1 + CONFIDENCE) / 2)
+    return Retrained(own / k, freedom, max(0.0, float(reach**2 - personas / (n * k))))
 
 
 @dataclass(frozen=True, slots=True)

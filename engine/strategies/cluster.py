@@ -6,9 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from engine.core.errors import EngineError
 from engine.strategies.published import BACKUP, CAREFUL, CONSTRAINED, START
-from engine.strategies.spec import InName, Preset, Upstream
-from engine.strategies.trained import LIBRARY, OwnLoraParameters, toward_unified, train_lora, trained
+from engine.strategies.spec import InName, Preset, Upstream, Wish
+from engine.strategies.trained import (
+    LIBRARY,
+    OwnLoraParameters,
+    other_shape,
+    toward_unified,
+    train_lora,
+    trained,
+)
+
+_SHAPE = ("rank", "alpha", "target_modules")
 
 
 class ClusterParameters(OwnLoraParameters):
@@ -43,6 +53,31 @@ def _clusters_from_unified(parameters: FromUnifiedParameters) -> tuple[Upstream,
     return (Upstream(role=role, experiment="unified"), *_clusters(parameters))
 
 
+def in_a_cluster(wish: Wish) -> None:
+    """Raise EngineError where a run is for one cluster, of a number that there is not or cannot be."""
+    from engine.strategies.clusterings import FILE, read_clusters  # it plans, too
+
+    number, run_id = wish.spec.parameters["cluster"], wish.upstream["clusters"].run_id
+    most = wish.ground.personas - wish.ground.unseen
+    if number is not None and number >= most:
+        raise EngineError(
+            f"There is no cluster {number}.",
+            f"They count from 0, and {most} personas are grouped: no number is above {most - 1}.",
+        )
+    if number is not None and (wish.ws.run_folder(run_id) / FILE).exists():
+        found = read_clusters(wish.ws, run_id)
+        found.of([*found.assignment], only=number)  # says which there are
+
+
+def _begins_alike(wish: Wish) -> None:
+    """Raise EngineError where an adapter would begin as weights of another shape."""
+    in_a_cluster(wish)
+    start, own = wish.upstream.get("start"), wish.spec.parameters
+    differ = [name for name in _SHAPE if start is not None and start.parameters[name] != own[name]]
+    if start is not None and differ:
+        raise other_shape(start)
+
+
 STRATEGIES = (
     trained(
         "cluster",
@@ -54,6 +89,7 @@ STRATEGIES = (
         traits=LIBRARY,
         group="Clusters",
         needs=_clusters,
+        fits=in_a_cluster,
         presets=(
             Preset(
                 "cluster-0",
@@ -92,6 +128,7 @@ STRATEGIES = (
         family="cluster",
         group="Clusters",
         needs=_clusters_from_unified,
+        fits=_begins_alike,
         beside=("base",),
         presets=(
             Preset(

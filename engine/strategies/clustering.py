@@ -16,6 +16,7 @@ from engine.strategies.spec import (
     StepOf,
     Traits,
     Upstream,
+    Wish,
     character_needed,
     history_needed,
 )
@@ -54,6 +55,15 @@ def _applies(parameters: ClusteringParameters, ground: Ground) -> None:
         character_needed(parameters, ground)
 
 
+def _divides(wish: Wish) -> None:
+    """Raise EngineError where the personas cannot form any of the numbers of clusters."""
+    most, asked = wish.ground.personas - wish.ground.unseen, wish.spec.parameters["k"]
+    if not any(2 <= k < most for k in asked):
+        from engine.stats.clusters import too_few
+
+        raise too_few(most, asked)
+
+
 STRATEGY = Experiment(
     name="clustering",
     title="Clusters of personas",
@@ -66,6 +76,7 @@ STRATEGY = Experiment(
     needs=_needs,
     stages={"features": 70.0, "cluster": 30.0},
     applies=_applies,
+    fits=_divides,
     traits=Traits(answers=False, routable=False),
     presets=(
         Preset(

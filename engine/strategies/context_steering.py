@@ -10,7 +10,15 @@ from engine.core.parameters import Parameters, SetOf
 from engine.lm.effects import Recipe, steered
 from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, Having, Traits, character_needed, history_needed, named_by
+from engine.strategies.spec import (
+    ChosenOnVal,
+    Experiment,
+    Having,
+    Traits,
+    character_needed,
+    history_needed,
+    named_by,
+)
 
 Strength = Annotated[float, Field(ge=0, le=10)]
 
@@ -31,7 +39,7 @@ class ContextSteeringParameters(Parameters):
         le=100_000,
         description="Choose from so many of her train dialogues only, the most recent ones.",
     )
-    strengths: SetOf[Strength] = Field(
+    strengths: Annotated[SetOf[Strength], ChosenOnVal()] = Field(
         [0.0, 0.5, 1.0, 1.5, 2.0],
         min_length=1,
         description="How much of what the context changes is added: 0 nothing, 1 as in a prompt, above 1 "

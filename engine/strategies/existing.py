@@ -24,6 +24,10 @@ class Existing:
         """Return what a run was asked, None where there is no such run."""
         return next((spec for spec, record in self._runs if record.run_id == run_id), None)
 
+    def is_under_way(self, run_id: str) -> bool:
+        """Say whether a run is done, waits or works."""
+        return any(one.run_id == run_id and one.state not in RESUMABLE for _, one in self._runs)
+
     def made_before(self, entry: Experiment, spec: RunSpec) -> RunSpec | None:
         """Return the run that asked for this same thing before sets were put in order; None without one."""
         whole = spec.hash

@@ -7,7 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from engine.core.errors import EngineError
 from engine.core.parameters import Parameters, SetOf
+from engine.core.wording import count
+from engine.strategies.cluster import in_a_cluster
 from engine.strategies.published import BACKUP
 from engine.strategies.spec import (
     Experiment,
@@ -17,6 +20,7 @@ from engine.strategies.spec import (
     StepOf,
     Traits,
     Upstream,
+    Wish,
     history_needed,
     named_by,
 )
@@ -113,6 +117,32 @@ class SoftMergeParameters(_NearParameters):
     )
 
 
+def _predicts(wish: Wish) -> None:
+    """Raise EngineError where it would predict from character texts that some have not got."""
+    without = wish.ground.personas - wish.ground.with_character
+    if wish.spec.parameters["features"] == "character" and without > wish.ground.unseen:
+        raise nothing_known(without)
+
+
+def nothing_known(personas: int) -> EngineError:
+    """Return the refusal to predict for so many personas of whom nothing is known."""
+    return EngineError(
+        f"Nothing is known of {count(personas, 'persona')} to predict from.",
+        "Predict from something that all have: --set features=behaviour",
+    )
+
+
+def _weighs(wish: Wish) -> None:
+    """Raise EngineError where adapters would be weighed by val scores that they have not got."""
+    in_a_cluster(wish)
+    adapters = wish.upstream["adapters"]
+    if "val" not in adapters.protocol["splits"]:
+        raise EngineError(
+            f"Adapters are weighed by their val scores, and {adapters.run_id} is not scored on val.",
+            "Score it on val as well: --set splits=val,test",
+        )
+
+
 FIT = "fit"
 """The stage of a merge that passes over dialogues to find its weights."""
 ON_UNIFIED = Preset(
@@ -173,7 +203,8 @@ def _merge(
     version: int = 1,
     val_since: int | None = None,
     serves_unseen: bool = False,
-    fits: dict[str, float] | None = None,
+    fit_stage: dict[str, float] | None = None,
+    fits: Callable[[Wish], None] = lambda _: None,
 ) -> Experiment:
     ranges = {"k": (2, 3, 5, 10), "temperature": (0.05, 0.1, 0.2, 0.5, 1.0), "own": (True, False)}
     space: dict[str, tuple[Any, ...]] = {"adapters": ("per-persona", "hybrid")}
@@ -191,9 +222,10 @@ def _merge(
         parameters=form,
         fixed={"method": method},
         needs=needs,
-        stages={"load": 2.0, **(fits or {}), "merge": 8.0, "generate": 85.0, "score": 5.0},
+        stages={"load": 2.0, **(fit_stage or {}), "merge": 8.0, "generate": 85.0, "score": 5.0},
         beside=("base", "unified"),
         applies=history_needed,
+        fits=fits,
         traits=Traits(personal=personal, readable=True, mixable=True, serves_unseen=serves_unseen),
         presets=(*presets, ON_UNIFIED) if usual == "per-persona" else presets,
         space=space,
@@ -218,6 +250,7 @@ STRATEGIES = (
         form=ClusterMergeParameters,
         needs=_adapters_and_clusters,
         method="cluster",
+        fits=in_a_cluster,
     ),
     _merge(
         "merge-weighted",
@@ -226,6 +259,7 @@ STRATEGIES = (
         form=WeightedMergeParameters,
         needs=_adapters_and_clusters,
         method="weighted",
+        fits=_weighs,
         version=2,  # since then val is answered by weights that were found without it
         presets=(
             Preset(
@@ -273,7 +307,8 @@ STRATEGIES = (
         form=LearnedMergeParameters,
         needs=_adapters_and_clusters,
         method="learned",
-        fits={FIT: 32.0},
+        fit_stage={FIT: 32.0},
+        fits=in_a_cluster,
         version=2,  # since then val is answered by weights that were fitted without it
     ),
     _merge(
@@ -283,6 +318,7 @@ STRATEGIES = (
         form=HypernetworkParameters,
         needs=_adapters,
         method="predicted",
+        fits=_predicts,
         usual="hybrid",
         version=2,  # since then unseen personas are served
         val_since=1,

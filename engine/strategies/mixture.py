@@ -8,7 +8,18 @@ from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
 from engine.strategies.published import BACKUP
-from engine.strategies.spec import Experiment, Having, Preset, StepOf, Traits, history_needed, named_by
+from engine.strategies.retrieval import refuse_open_choice
+from engine.strategies.spec import (
+    ChosenOnVal,
+    Experiment,
+    Having,
+    Preset,
+    StepOf,
+    Traits,
+    Wish,
+    history_needed,
+    named_by,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -22,11 +33,16 @@ class MixtureParameters(Parameters):
     second: Annotated[str, Having("mixable")] = Field(
         "cluster", description="The experiment whose variant has the rest."
     )
-    weights: SetOf[Share] = Field(
+    weights: Annotated[SetOf[Share], ChosenOnVal()] = Field(
         [0.6],
         min_length=1,
         description="The first one's share of the probabilities; of several the best on val is kept.",
     )
+
+
+def _fits(wish: Wish) -> None:
+    for spec in wish.upstream.values():
+        refuse_open_choice(spec)
 
 
 STRATEGY = Experiment(
@@ -44,6 +60,7 @@ STRATEGY = Experiment(
     stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,
+    fits=_fits,
     traits=Traits(personal=True, readable=True, serves_unseen=True),
     presets=(
         Preset(

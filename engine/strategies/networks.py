@@ -12,10 +12,12 @@ from pydantic import Field
 
 from engine.core.errors import EngineError
 from engine.core.parameters import SetOf
+from engine.core.wording import count
 from engine.lm.layers import AUTO
 from engine.runs.context import RunContext
+from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, InName, Traits, character_needed, history_needed
+from engine.strategies.spec import Experiment, InName, Traits, Wish, character_needed, history_needed
 from engine.strategies.trained import STAGES, ScheduleParameters, on_unified, on_usual_layers
 
 
@@ -74,6 +76,25 @@ def _applies(parameters: NetworkParameters, ground: Ground) -> None:
         )
 
 
+def _holds_out(wish: Wish) -> None:
+    """Raise EngineError where unified cannot know enough personas."""
+    known = wish.ground.personas - wish.ground.unseen
+    told_apart(min(known, wish.upstream["unified"].parameters.get("personas") or known), wish.spec)
+
+
+def told_apart(known: int, spec: RunSpec) -> int:
+    """Return how many of so many personas are held out. Raises EngineError where too few are left."""
+    share = spec.parameters["held_out"]
+    held_out = max(1, round(share * known))
+    if known - held_out < 2:
+        less = f", or hold fewer out: --set held_out={1 / known:.1g}" if known > 2 and held_out > 1 else ""
+        raise EngineError(
+            f"Unified knows {count(known, 'persona')}, too few to train on some and to hold others out.",
+            f"Import more personas{less}",
+        )
+    return held_out
+
+
 def project(context: RunContext) -> None:
     """Train the projector and score its variant."""
     from engine.lm.persona_network import ProjectorForm
@@ -105,6 +126,7 @@ def _network(name: str, **more: Any) -> Experiment:
         stages=STAGES,
         beside=("base",),
         applies=_applies,
+        fits=_holds_out,
         traits=Traits(
             personal=True, readable=True, mixable=True, newcomers=True, serves_unseen=True, trains=True
         ),

@@ -17,12 +17,14 @@ from engine.core.parameters import Parameters
 from engine.core.paths import write_json
 from engine.lm.effects import Own, Prompt, Recipe, Swapped
 from engine.runs.context import RunContext
-from engine.strategies.spec import Experiment, Having, Traits, Upstream, history_needed
+from engine.strategies.retrieval import memories_of, refuse_open_choice
+from engine.strategies.spec import Experiment, Having, Traits, Upstream, Wish, history_needed
 
 if TYPE_CHECKING:
     from engine.lm.recipes import Shelf
 
 SUFFIX = "~placebo"
+_TWO = "A placebo needs at least two personas with adapters, memories or a profile of their own."
 
 
 class PlaceboParameters(Parameters):
@@ -45,6 +47,19 @@ class PlaceboParameters(Parameters):
 def _needs(parameters: PlaceboParameters) -> tuple[Upstream, ...]:
     which: Mapping[str, Any] = {"over": parameters.over} if parameters.over else {}
     return (Upstream(role="of", experiment=parameters.of, parameters=which, same_protocol=True),)
+
+
+def _swaps(wish: Wish) -> None:
+    """Raise EngineError where there is nobody to stand in, or no such variant of a retrieval."""
+    of, k = wish.upstream["of"], wish.spec.parameters["k"]
+    if wish.ground.personas - wish.ground.unseen < 2:
+        raise EngineError("Not applicable here: with one persona nobody can stand in for her.", _TWO)
+    if k is None:
+        refuse_open_choice(of)
+    elif k not in (known := memories_of(of)):
+        raise EngineError(
+            f"{of.run_id} has no variant with {k} memories.", f"It has: {', '.join(map(str, known))}."
+        )
 
 
 def step(context: RunContext) -> None:
@@ -76,8 +91,7 @@ def step(context: RunContext) -> None:
     pairing = derange(kinds, seed=context.spec.seed)
     if pairing is None:
         raise EngineError(
-            f"Not applicable here: {made.name} answers these {len(known)} personas all alike.",
-            "A placebo needs at least two personas with adapters, memories or a profile of their own.",
+            f"Not applicable here: {made.name} answers these {len(known)} personas all alike.", _TWO
         )
     if not pairing.is_permutation:
         context.log(
@@ -126,5 +140,6 @@ STRATEGY = Experiment(
     stages={"load": 3.0, "generate": 92.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,
+    fits=_swaps,
     traits=Traits(routable=False),
 )

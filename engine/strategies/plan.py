@@ -25,6 +25,7 @@ from engine.strategies import costs, matched, reference, registry
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.costs import Costs, Estimate
 from engine.strategies.existing import Existing
+from engine.strategies.foreseen import refuse_hopeless
 from engine.strategies.ground import Ground, read_ground
 from engine.strategies.room import room
 from engine.strategies.spec import (
@@ -33,6 +34,7 @@ from engine.strategies.spec import (
     Outlook,
     Upstream,
     Valid,
+    Wish,
     is_partial,
     known_settings,
     validate,
@@ -162,7 +164,7 @@ def plan(
     seen = seen or look(ws)
     valid = validate(entry, parameters or {})
     asked = {name: value for name, value in (parameters or {}).items() if name in _INHERITED}
-    planner = _Planner(seen, valid.settings, asked)
+    planner = _Planner(ws, seen, valid.settings, asked)
     spec = planner.spec(
         entry,
         valid,
@@ -209,8 +211,11 @@ def inapplicable(ws: Workspace, experiment: str) -> str | None:
 class _Planner:
     """One planning: the workspace's ground and runs, read once, and the runs planned so far."""
 
-    def __init__(self, seen: Seen, settings: EvaluationSettings, asked: Mapping[str, Any]) -> None:
+    def __init__(
+        self, ws: Workspace, seen: Seen, settings: EvaluationSettings, asked: Mapping[str, Any]
+    ) -> None:
         """`asked` are the parameters that runs planned on the way inherit."""
+        self.ws = ws
         self.seen, self.ground = seen, seen.ground
         self.settings = settings
         self.asked = asked
@@ -270,6 +275,8 @@ class _Planner:
         before = self.existing.made_before(entry, spec)
         if before is not None:
             return before
+        if not self.existing.is_under_way(spec.run_id):
+            refuse_hopeless(entry, Wish(self.ws, spec, self.ground, chosen))
         expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere, chosen)
         if expected is None:
             return spec
@@ -300,10 +307,7 @@ class _Planner:
             return
         like = self._spec_of(target.upstream.get(reference.EXPERIMENT) or self.seen.reference)
         settings = matched.parameters_like(like.parameters if like else self.asked, entry.name)
-        for name, given, role in (
-            ("matched", settings, MATCHED_TO),
-            ("placebo", {"of": entry.name}, "of"),
-        ):
+        for name, given, role in (("matched", settings, MATCHED_TO), ("placebo", {"of": entry.name}, "of")):
             control = self.entry(name)
             try:
                 valid = validate(control, {**given, **self.settings.model_dump()})

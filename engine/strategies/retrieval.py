@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from engine.core.errors import EngineError
 from engine.core.parameters import Parameters, SetOf
 from engine.lm.effects import SIMILARITY, Prompt
 from engine.runs.context import RunContext
+from engine.runs.runfolder import RunSpec
 from engine.strategies.published import START
 from engine.strategies.scorer import retrieves_blindly
 from engine.strategies.spec import Experiment, Having, Preset, Traits, history_needed, named_by
@@ -47,6 +49,21 @@ class RetrievalParameters(Parameters):
         le=100_000,
         description="Choose from so many of her train dialogues only, the most recent ones.",
     )
+
+
+def memories_of(spec: RunSpec) -> list[int]:
+    """Return how many memories stand before the query in each of a run's variants."""
+    shown: list[int] = spec.parameters["k"] if spec.experiment == STRATEGY.name else []
+    return shown or [spec.parameters.get("memories", 0)]
+
+
+def refuse_open_choice(spec: RunSpec) -> None:
+    """Raise EngineError where the best of a run's variants would be built on, and val is not scored there."""
+    if len(memories_of(spec)) > 1 and "val" not in spec.protocol["splits"]:
+        raise EngineError(
+            f"{spec.run_id} has several variants and no scores on val to choose by.",
+            "Score them on val as well: --set splits=val,test",
+        )
 
 
 def step(context: RunContext) -> None:

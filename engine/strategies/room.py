@@ -90,6 +90,11 @@ def _folder(base: str) -> Path | None:
         return None  # what it lacks is said where it is loaded
 
 
+def base_config(base: str) -> Mapping[str, Any]:
+    """Return the configuration of a base's language model; nothing where it is not on this machine."""
+    return _config(_folder(base))
+
+
 def _config(folder: Path | None) -> Mapping[str, Any]:
     path = folder / "config.json" if folder is not None else None
     found = read_json(path) if path is not None and path.exists() else {}

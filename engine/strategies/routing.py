@@ -16,7 +16,9 @@ from engine.strategies.spec import (
     StepOf,
     Traits,
     Upstream,
+    Wish,
     history_needed,
+    no_val,
 )
 
 
@@ -45,6 +47,11 @@ def _needs(parameters: RoutingParameters) -> tuple[Upstream, ...]:
     return tuple(Upstream(role=name, experiment=name, same_protocol=True) for name in wanted)
 
 
+def _chooses(wish: Wish) -> None:
+    if not wish.judges_on_val:
+        raise no_val(", ".join(wish.spec.parameters["among"]), is_list=False)
+
+
 STRATEGY = Experiment(
     name="routing",
     title="Routing by validation",
@@ -57,6 +64,7 @@ STRATEGY = Experiment(
     step=StepOf("route"),
     parameters=RoutingParameters,
     needs=_needs,
+    fits=_chooses,
     stages={"route": 100.0},
     beside=("base",),
     applies=history_needed,

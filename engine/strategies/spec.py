@@ -94,6 +94,34 @@ class InName:
     first: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenOnVal:
+    """Beside a list of values: of several the best on val is kept."""
+
+
+def no_val(what: str, *, is_list: bool = True) -> EngineError:
+    """Return the refusal of a choice on val where val is not scored; of a list one value could be given."""
+    one = f"Give one value (--set {what.partition(',')[0]}=0.5), or score" if is_list else "Score"
+    return EngineError(
+        f"What is best of {what} is chosen on val, which is not scored here.",
+        f"{one} val too: --set splits=val,test",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A run before it begins: its spec, the ground, and the specs of the runs it stands on by their role."""
+
+    ws: Workspace
+    spec: RunSpec
+    ground: Ground
+    upstream: Mapping[str, RunSpec]
+
+    @property
+    def judges_on_val(self) -> bool:
+        return "val" in self.spec.protocol["splits"]
+
+
 def full_name(entry: Experiment, parameters: Mapping[str, Any]) -> str:
     """Return a variant's name: its experiment's, and behind it what else says what it is."""
     marked = [
@@ -183,7 +211,8 @@ class Experiment:
 
     `needs` names the runs whose results it builds on, given its parameters. `beside` names the
     experiments whose variants are needed to judge it. `applies` raises EngineError where the
-    experiment cannot exist. `settle` returns the parameters with all that they leave to the ground in words,
+    experiment cannot exist, `fits` where a run could only fail by what it is asked and stands on. `settle`
+    returns the parameters with all that they leave to the ground in words,
     so that a spec says what it means, and `settles` names those. `fixed` are parameters no user sets, passed
     on to the step. `presets` are named sets of parameters. `step` does the work, and imports model code only
     when called; `stages` maps each stage that it reports to its share of the work. `outlook` says what is to
@@ -207,6 +236,7 @@ class Experiment:
     needs: Callable[[Any], tuple[Upstream, ...]] = lambda _: ()
     beside: tuple[str, ...] = ()
     applies: Callable[[Any, Ground], None] = lambda *_: None
+    fits: Callable[[Wish], None] = lambda _: None
     settle: Callable[[Any, Ground], Any] = lambda given, _: given
     settles: tuple[str, ...] = ()
     presets: tuple[Preset, ...] = ()

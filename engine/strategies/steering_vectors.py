@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
-from engine.strategies.spec import Experiment, InName, StepOf, Traits, history_needed, named_by
+from engine.strategies.spec import ChosenOnVal, Experiment, InName, StepOf, Traits, history_needed, named_by
 
 Depth = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0, le=100)]
@@ -19,13 +19,13 @@ class SteeringVectorParameters(Parameters):
     over: Annotated[Literal["unified", "base"], InName("over-{}")] = Field(
         "unified", description="The experiment whose model is steered, and whose own replies are set against."
     )
-    depths: SetOf[Depth] = Field(
+    depths: Annotated[SetOf[Depth], ChosenOnVal()] = Field(
         [0.25, 0.5, 0.75],
         min_length=1,
         description="Where: how many of the decoder's layers lie below, as a share; of several the best on "
         "val is kept.",
     )
-    scales: SetOf[Scale] = Field(
+    scales: Annotated[SetOf[Scale], ChosenOnVal()] = Field(
         [0.0, 0.25, 0.5, 1.0],
         min_length=1,
         description="How much of the difference is added: 0 nothing, 1 all; of several the best on val is "

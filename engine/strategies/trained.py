@@ -13,10 +13,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from engine.core.base_folder import base_on_disk
+from engine.core.command import typed
 from engine.core.errors import EngineError
 from engine.lm.layers import AUTO, AUTO_ONE, chosen_layers
 from engine.lm.shape import LoraShape
 from engine.runs.context import RunContext
+from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Parameters, Traits, Upstream, history_needed
 
@@ -115,6 +117,17 @@ class PrefixParameters(HistoryParameters):
 
     learning_rate: float = Field(0.01, gt=0, le=1, description="Peak learning rate of AdamW.")
     length: int = Field(20, ge=1, le=512, description="Positions of keys and values before the prompt.")
+
+
+def other_shape(start: RunSpec) -> EngineError:
+    """Return the refusal to begin as the adapter of a run that was trained in another shape."""
+    theirs = " ".join(
+        f"--set {name}={typed(start.parameters[name])}" for name in ("rank", "alpha", "target_modules")
+    )
+    return EngineError(
+        f"The adapter of {start.run_id} has another shape than this run asks for.",
+        f"Ask for the one that it was trained with: {theirs}",
+    )
 
 
 def on_unified(_: Any) -> tuple[Upstream, ...]:

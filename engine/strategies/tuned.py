@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
-from engine.strategies.spec import Experiment, StepOf, Traits, Upstream
+from engine.strategies.spec import Experiment, StepOf, Traits, Upstream, Wish, no_val
 
 NAME = "tuned"
 ROLE = "setting-"
@@ -29,6 +30,17 @@ def _needs(parameters: TunedParameters) -> tuple[Upstream, ...]:
     )
 
 
+def _compares(wish: Wish) -> None:
+    """Raise EngineError where there is nothing to choose among, or nothing to choose by."""
+    if len({spec.run_id for spec in wish.upstream.values()}) < 2:
+        raise EngineError(
+            "There is one setting only, so nothing was tuned.",
+            f"Try settings of it: python -m engine tune {wish.spec.parameters['of']}",
+        )
+    if not wish.judges_on_val:
+        raise no_val("settings", is_list=False)
+
+
 STRATEGY = Experiment(
     name=NAME,
     title="Best of a tuning",
@@ -39,6 +51,7 @@ STRATEGY = Experiment(
     step=StepOf("tuned"),
     parameters=TunedParameters,
     needs=_needs,
+    fits=_compares,
     stages={"choose": 100.0},
     traits=Traits(personal=True, readable=True, routable=False, serves_unseen=True),
 )

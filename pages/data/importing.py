@@ -162,10 +162,7 @@ def _from_where(origin: str) -> tuple[str, list[tuple[str, bytes]]]:
         )
         return (named or "").strip(), []
     world = st.selectbox(
-        "World",
-        NAMES,
-        format_func=lambda name: _WORLD_WORDS.get(name, name),
-        key="data_world",
+        "World", NAMES, format_func=lambda name: _WORLD_WORDS.get(name, name), key="data_world"
     )
     return f"world:{world}", []
 
@@ -207,12 +204,7 @@ def _is_named(dataset: str, *, upload: bool) -> bool:
 
 
 def look(
-    ws: Workspace,
-    dataset: str,
-    files: Sequence[tuple[str, bytes]],
-    *,
-    upload: bool,
-    options: dict[str, Any],
+    ws: Workspace, dataset: str, files: Sequence[tuple[str, bytes]], *, upload: bool, options: dict[str, Any]
 ) -> None:
     """Look at the data as it would be taken in, and hold what was found."""
     with frame.boundary(_CONTROLS), st.spinner("Reading, checking and splitting, without writing ..."):
@@ -221,12 +213,7 @@ def look(
 
 
 def take_in(
-    ws: Workspace,
-    dataset: str,
-    files: Sequence[tuple[str, bytes]],
-    *,
-    upload: bool,
-    options: dict[str, Any],
+    ws: Workspace, dataset: str, files: Sequence[tuple[str, bytes]], *, upload: bool, options: dict[str, Any]
 ) -> None:
     """Import the data, and draw the page anew over it."""
     if not _is_named(dataset, upload=upload):

@@ -164,11 +164,7 @@ def _choose_persona(persona_id: str) -> None:
 
 
 def _numbers(
-    ws: Workspace,
-    scene: Scene | None,
-    clusters: Clusters | None,
-    names: Sequence[str],
-    persona_id: str,
+    ws: Workspace, scene: Scene | None, clusters: Clusters | None, names: Sequence[str], persona_id: str
 ) -> None:
     """The few numbers that place this persona among all."""
     facts: list[tuple[str, str, str]] = []
@@ -301,7 +297,7 @@ def _show(ws: Workspace, scene: Scene, found: Sequence[Answered], **told: Any) -
         reference=scene.reference,
         looked_at=scene.variant,
         bounds=scene.bounds,
-        on_choose=_choose_example,
+        on_choose=partial(addresses.point, "example"),
         **told,
     )
 
@@ -330,15 +326,8 @@ def _replies(ws: Workspace, scene: Scene, persona_id: str, found: Sequence[Answe
     )
 
 
-def _choose_example(example_id: str) -> None:
-    addresses.point("example", example_id)
-
-
 def _nothing_scored() -> None:
-    frame.empty_state(
-        "Nothing is scored yet",
-        "Scores, routes and replies appear here with the first run.",
-    )
+    frame.empty_state("Nothing is scored yet", "Scores, routes and replies appear here with the first run.")
 
 
 if __name__ == "__main__":

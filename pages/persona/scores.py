@@ -91,11 +91,7 @@ def scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
 
     frame.chart(
         charts.score_chart(
-            ordered,
-            reference=reference,
-            looked_at=scene.variant,
-            bounds=bounds,
-            metric=metric,
+            ordered, reference=reference, looked_at=scene.variant, bounds=bounds, metric=metric
         ),
         key="persona_scores",
         on_select=clicked,

@@ -153,10 +153,7 @@ def _written_at(ws: Workspace) -> str:
 
 def _downloads(folder: Path) -> None:
     html, markdown = folder / "report.html", folder / "report.md"
-    for path, label, kind in (
-        (html, "HTML", "text/html"),
-        (markdown, "Markdown", "text/markdown"),
-    ):
+    for path, label, kind in ((html, "HTML", "text/html"), (markdown, "Markdown", "text/markdown")):
         if path.is_file():
             st.download_button(
                 label, path.read_bytes(), file_name=path.name, mime=kind, icon=":material/download:",

@@ -43,8 +43,7 @@ class Written:
         """Return what is remembered after `address` was written for what widgets `held`."""
         if address == self.address:
             return replace(self, held=held)
-        left = [*self.left, (time.monotonic(), self.address)][-_REMEMBERED:]
-        return Written(address, held, left)
+        return Written(address, held, [*self.left, (time.monotonic(), self.address)][-_REMEMBERED:])
 
     def is_own(self, asked: Any, held: Any) -> bool:
         """Say whether `asked`, come with what widgets hold now, was written here and asks for nothing new."""

@@ -67,8 +67,7 @@ def made(ws: Workspace, key: tuple[Any, ...], make: Callable[[], Answer]) -> Ans
     if not job.made.done():
         raise Underway(job)
     _jobs.pop(key, None)
-    answer: Answer = job.made.result()
-    return answer
+    return job.made.result()
 
 
 def settled() -> bool:

@@ -138,8 +138,7 @@ def modules() -> list[str]:
 
 def script_of(address: str) -> str:
     """Return the script of the page at an address, "" for the first."""
-    found = {own: script for script, own, *_ in (*_MENU, *_BY_LINK)}
-    return found[address]
+    return {own: script for script, own, *_ in (*_MENU, *_BY_LINK)}[address]
 
 
 def run(show: Callable[[], None]) -> None:

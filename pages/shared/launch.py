@@ -245,12 +245,13 @@ def start(
     ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: str, prominent: bool = False
 ) -> None:
     """Show a button that puts plans into the queue; hovering tells what they take."""
-    runs = {run.run_id: run for one in plans for run in one.runs if run.state != "succeeded"}
-    told = f"{count(len(runs), 'run')}, {costs.words(costs.together(run.left for run in runs.values()))}"
+    together = as_one(plans)
+    todo = [run for run in together.runs if run.state != "succeeded"]
+    told = f"{count(len(todo), 'run')}, {_takes(together)}"
     command = "\n".join(_command(ws, one) for one in plans)
     look = "primary" if prominent else "secondary"
     if frame.action(frame.plain(label), key=key, icon=icon, help=told, command=command, type=look):
-        jobs.submit(ws, as_one(plans))
+        jobs.submit(ws, together)
         st.rerun()
 
 
@@ -365,6 +366,8 @@ def _line(run: PlannedRun) -> str:
 def _summary(planned: Plan, todo: list[PlannedRun]) -> str:
     if not todo:
         return "Everything in this plan is done."
-    least = f", at least {planned.room}" if planned.room else ""
-    takes = f"{costs.words(planned.left)}{least}"
-    return f"{count(len(todo), 'run')} in the background, {takes}."
+    return f"{count(len(todo), 'run')} in the background, {_takes(planned)}."
+
+
+def _takes(planned: Plan) -> str:
+    return costs.words(planned.left) + (f", at least {planned.room}" if planned.room else "")

@@ -53,9 +53,7 @@ class Field:
         """Return the parameter that a raw value stands for; what cannot be read stays text, to be named."""
         if self.kind == "list":
             return [part.strip() for part in str(raw or "").split(",") if part.strip()]
-        if self.kind == "number":
-            return _number(str(raw or ""))
-        return raw
+        return _number(str(raw or "")) if self.kind == "number" else raw
 
     def written(self, raw: Any) -> str:
         """Return a raw value as text for the address."""

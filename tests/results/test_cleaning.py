@@ -45,6 +45,10 @@ def used(ws: Workspace) -> tuple[str, str]:
     put(ws.models / "base" / "model.safetensors", 9_000)
     put(ws.data / ".splits.json.a1b2c3d4", 300, old=True)
     put(ws.data / ".splits.json.a1b2c3d5", 300)
+    put(ws.data / ".incoming-a1b2c3d4" / "dialogues.jsonl", 600)
+    os.utime(ws.data / ".incoming-a1b2c3d4", (1, 1))
+    put(ws.data / "rescored" / done / ".politeness.parquet.a1b2c3d4", 50, old=True)
+    put(ws.root / "results.duckdb.damaged", 800)
     put(ws.data / "cache" / "embeddings.bin", 200)
     put(ws.data / "rescored" / "long-gone-0123abcd" / "politeness.parquet", 100)
     return done, failed
@@ -59,7 +63,12 @@ def test_what_could_go_is_shown_by_kind_and_nothing_else_is(ws: Workspace, used:
     assert dict(kinds.pop("caches"))["data/cache/embeddings.bin"] == 200
     assert kinds == {
         "adapters": [("models/hybrid-0123abcd", 4_000)],
-        "temporary": [("data/.splits.json.a1b2c3d4", 300)],
+        "temporary": [
+            ("data/.incoming-a1b2c3d4", 600),
+            ("data/.splits.json.a1b2c3d4", 300),
+            (f"data/rescored/{done}/.politeness.parquet.a1b2c3d4", 50),
+        ],
+        "damaged": [("results.duckdb.damaged", 800)],
         "outdated": [("data/rescored/long-gone-0123abcd", 100)],
     }
 
@@ -76,7 +85,7 @@ def test_nothing_goes_unasked_and_only_what_is_named(
     assert sorted(ws.root.rglob("*")) == before
     variants = store.variants(ws)
     assert main(["clean", "adapters", "checkpoints", "--yes", *at]) == 0
-    assert set(found(ws)) == {"unfinished", "temporary", "caches", "outdated"}
+    assert set(found(ws)) == {"unfinished", "temporary", "damaged", "caches", "outdated"}
     assert (ws.adapters(used[0]) / "p00" / "adapter_model.safetensors").exists()
     assert (ws.models / "base" / "model.safetensors").exists()
     assert store.rebuild(ws).torn == ()
@@ -101,6 +110,17 @@ def test_what_a_variant_answers_by_and_what_works_is_never_offered(
     assert "unfinished" not in kinds
     assert "caches" not in kinds  # a run that waits may read them
     assert read_status(ws.run_folder(failed)).state == "queued"
+
+
+def test_where_no_database_can_be_written_something_can_still_go(
+    ws: Workspace, used: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ws.database.unlink()
+    ws.database.mkdir()  # as on a full disk, where clean is what helps
+    assert main(["clean", "checkpoints", "adapters", "--yes", "--workspace", str(ws.root)]) == 0
+    assert "Gone: 2 files and folders" in capsys.readouterr().out
+    assert not (ws.models / "hybrid-0123abcd").exists()
+    assert ws.adapters(used[0]).exists()
 
 
 def test_a_deleted_run_counts_whole_and_can_be_brought_back_until_it_goes(

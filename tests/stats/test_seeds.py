@@ -10,7 +10,7 @@ from scipy import stats
 
 from engine.stats.compare import also_over_seeds, compare
 from engine.stats.pairing import pair
-from engine.stats.seeds import crossed, noise_of_mean, training_noise
+from engine.stats.seeds import crossed, noise_of_mean, retrained, training_noise
 
 
 def layout(n: int, k: int, *, of_seed: float, seed: int = 0) -> np.ndarray:
@@ -34,6 +34,22 @@ def test_the_error_is_that_of_the_two_way_layout() -> None:
     assert found.error == pytest.approx((total / 48) ** 0.5)
     assert found.low < found.mean < found.high
     assert found.high - found.mean == pytest.approx(stats.t(found.freedom).ppf(0.975) * found.error)
+
+
+def test_what_other_seeds_would_change_is_of_the_same_mean_squares() -> None:
+    drawn = layout(12, 4, of_seed=0.5)
+    found, alike = crossed(drawn), retrained(drawn)
+    assert found is not None
+    assert alike is not None
+    rest = drawn - drawn.mean(axis=1)[:, None] - drawn.mean(axis=0) + drawn.mean()
+    square = (rest**2).sum() / 33
+    assert (alike.own, alike.freedom) == (pytest.approx(square / 4), pytest.approx(33))
+    alone = drawn.mean(axis=1).var(ddof=1) / 12
+    assert 1.959964 * (alone + alike.shared) ** 0.5 == pytest.approx(found.high - found.mean)
+    half = retrained(drawn, luck=square / 2)
+    assert half is not None
+    assert (half.own, half.freedom) == (pytest.approx(square / 8), pytest.approx(33 / 4))
+    assert retrained(drawn[:, :1]) is None
 
 
 def test_seeds_that_matter_widen_the_interval_beyond_the_personas() -> None:

@@ -37,6 +37,20 @@ def test_variants_that_move_together_leave_less_to_choose() -> None:
     assert together.coverage > apart.coverage
 
 
+def test_the_luck_of_training_is_luck_of_the_highest_too() -> None:
+    """Of independent variants whose personas and seeds both vary, the two variances add up."""
+    values = 0.02 * np.array([-1.0, 0.0, 1.0])  # a deviation of 0.02 over three seeds
+    own = {f"v{n}": {f"v{n}/{seed}": value for seed, value in enumerate(values)} for n in range(5)}
+    shared = {name: dict(zip("abc", values, strict=True)) for name in own}
+    apart, together, once = optimism(gains(5), own), optimism(gains(5), shared), optimism(gains(5))
+    assert apart is not None
+    assert together is not None
+    assert once is not None
+    assert apart.overshoot == pytest.approx(1.163 * (0.1**2 / 200 + 0.02**2 / 3) ** 0.5, rel=0.06)
+    assert apart.coverage == pytest.approx(0.975**5, abs=0.03)
+    assert together.overshoot == pytest.approx(once.overshoot, rel=0.03)  # all are lifted alike
+
+
 def test_equal_variants_and_too_few_have_none() -> None:
     one = gains(1)["v0"]
     same = optimism({"a": one, "b": dict(one)})

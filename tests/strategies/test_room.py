@@ -10,6 +10,7 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from engine.cli import main
 from engine.core.errors import EngineError
 from engine.core.machine import change_machine
 from engine.core.memory import available_bytes
@@ -51,7 +52,7 @@ def _reckoned() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_reckoned")
 @pytest.mark.parametrize(
-    ("taken", "fault"), [(Room(10**15, 0), "of memory, and"), (Room(1, 10**16), "of disk, and")]
+    ("taken", "fault"), [(Room(10**15, 0), "of memory, and"), (Room(1, 10**16), "of disk beside 50")]
 )
 def test_what_is_not_there_is_refused_by_every_launch(ws: Workspace, taken: Room, fault: str) -> None:
     failed, other = plan(ws, "count", seed=1), plan(ws, "count")
@@ -81,7 +82,7 @@ def test_what_waits_already_takes_its_disk_too(ws: Workspace) -> None:
     free = shutil.disk_usage(ws.root).free
     reckoned_by(lambda _, specs: Room(1, len(specs) * (free - 200_000_000)))
     jobs.submit(ws, plan(ws, "count"))
-    with pytest.raises(EngineError, match="of disk, and"):
+    with pytest.raises(EngineError, match="of disk beside 50"):
         jobs.submit(ws, plan(ws, "count", seed=1))
 
 
@@ -96,3 +97,13 @@ def test_what_is_begun_already_takes_nothing_more(ws: Workspace) -> None:
     assert planned.room
     jobs.submit(ws, planned)
     assert not plan(ws, "count").room
+
+
+def test_a_dry_run_says_what_room_is_not_there(
+    ws: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.strategies.plan.room", lambda *_: Room(10**15, 0))
+    for line in (["run", "count"], ["sweep", "count", "ticks=1,2"]):
+        assert main([*line, "--dry-run", "--workspace", str(ws.root)]) == 0
+        assert "cannot be launched yet: It takes 1" in capsys.readouterr().err.replace("\n", " ")
+    assert not scan(ws)

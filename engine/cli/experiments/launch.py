@@ -12,13 +12,14 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out, pairs, table
 from engine.cli.watch import answer
-from engine.core.command import command_line, read_value, typed
+from engine.core.command import command_line, in_workspace, read_value, typed
 from engine.core.errors import EngineError
 from engine.core.machine import LAUNCHERS, Machine, read_machine
 from engine.core.paths import Workspace
 from engine.core.wording import duration, percent
 from engine.runs import jobs
 from engine.runs.records import scan
+from engine.runs.room import lacking
 from engine.strategies import costs, registry
 from engine.strategies.costs import Checked
 from engine.strategies.plan import Plan, plan
@@ -42,6 +43,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be run, 
         "run per-persona --launcher ray --ray-address 10.0.0.1:6379",
         "run --list",
     ),
+    anywhere=True,
 )
 @click.argument("name", required=False)
 @SETTINGS
@@ -86,8 +88,7 @@ def run(
     only: the runs go on.
     """
     if list_them:
-        call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
-        return 0
+        return call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
     if name is None:
         raise EngineError(
             "Which experiment?",
@@ -104,13 +105,12 @@ def run(
     )
 
 
-@command("experiments", examples=("experiments", "experiments cluster", "experiments --json"))
+@command("experiments", examples=("experiments", "experiments cluster", "experiments --json"), anywhere=True)
 @click.argument("name", required=False)
 def experiments_command(call: Call, *, name: str | None) -> int:
     """Show what can be run: each experiment's question, what it needs, its parameters and presets."""
     records = experiments(call.ws) if name is None else [experiment_record(registry.get(name, call.ws))]
-    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
-    return 0
+    return call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
 
 
 def read_settings(given: Iterable[str]) -> dict[str, Any]:
@@ -141,16 +141,23 @@ def launch(
     for line in planned.notes:
         note(line)
     if dry_run:
-        if planned.obstacle is not None:
-            note(f"It cannot be launched yet: {planned.obstacle}")
-        call.answer(plan_record(planned), lambda: show_plan(planned))
-        return 0
+        planned = with_obstacle(call.ws, planned, machine)
+        return call.answer(plan_record(planned), lambda: show_plan(planned))
     submitted = jobs.submit(call.ws, planned, machine=machine)
     for entry in submitted:
         if entry.what == "resumed":
             note(f"{entry.record.run_id} goes on from its last checkpoint.")
     asked = [one.run_id for one in planned.runs if one.purpose == "asked"][-1]
     return answer(call, [entry.record for entry in submitted], detach=detach, target=asked)
+
+
+def with_obstacle(ws: Workspace, planned: Plan, machine: Machine | None = None) -> Plan:
+    """Return a plan with what stands in the way of its launch, room that is not there too; a note says it."""
+    where = (machine or read_machine(ws)).launcher
+    planned = replace(planned, obstacle=planned.obstacle or lacking(ws, planned.room, where))
+    if planned.obstacle is not None:
+        note(in_workspace(f"It cannot be launched yet: {planned.obstacle}", ws))
+    return planned
 
 
 def show_plan(planned: Plan) -> None:
@@ -244,7 +251,7 @@ def _show_parameters(form: type[Parameters]) -> None:
         out().print(Text(f"  --set {entry['name']}={typed(entry['default'])}   {entry['description']}"))
 
 
-@command("estimates", examples=("estimates", "estimates --json"))
+@command("estimates", examples=("estimates", "estimates --json"), anywhere=True)
 def estimates(call: Call) -> None:
     """Compare the estimate made before each run with the time that it took."""
     found = costs.check(scan(call.ws))
@@ -263,6 +270,3 @@ def _show(found: list[Checked], median: float | None) -> None:
         shown.add_row(one.run_id, *times, percent(one.error))
     out().print(shown)
     out().print(f"Median error of {len(found)} runs: {percent(median)}")
-
-
-COMMANDS = (run, experiments_command, estimates)

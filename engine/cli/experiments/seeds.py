@@ -16,10 +16,7 @@ from engine.strategies.ground import read_ground
 from engine.strategies.repeating import MOST_SEEDS, SEEDS, plan_repeats
 
 
-@command(
-    "repeat",
-    examples=("repeat", "repeat --dry-run", "repeat hybrid-1a2b3c4d --seeds 5 --detach"),
-)
+@command("repeat", examples=("repeat", "repeat --dry-run", "repeat hybrid-1a2b3c4d --seeds 5 --detach"))
 @click.argument("run_ids", nargs=-1, metavar="[RUN...]")
 @click.option(
     "--seeds",
@@ -59,14 +56,10 @@ def reference(call: Call, *, run_id: str | None) -> int:
     )
     if found is None:
         raise EngineError("There is no reference yet.", f"Make one: {call.command('run', 'unified')}")
-    call.answer(asdict(found), lambda: out().print(_words(found), soft_wrap=True))
-    return 0
+    return call.answer(asdict(found), lambda: out().print(_words(found), soft_wrap=True))
 
 
 def _words(found: references.Reference) -> str:
     how = "the first there was" if found.by == "first" else "chosen"
     instead = f", instead of {found.instead_of}" if found.instead_of else ""
     return f"{found.run_id}: {how}, {ago(found.at)}{instead}."
-
-
-COMMANDS = (repeat, reference)

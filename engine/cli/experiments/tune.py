@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from engine.domains.metric import Metric
 from engine.runs.runfolder import read_status
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
-from engine.strategies.plan import Plan, plan
+from engine.strategies.plan import Plan, look, plan
 from engine.strategies.spec import EvaluationSettings, Experiment
 from engine.strategies.tuned import NAME as TUNED
 from engine.strategies.tuned import ROLE
@@ -31,10 +32,7 @@ from engine.strategies.tuning import Budget, Rung, cost, draw, rungs, that_fit
 )
 @click.argument("name", required=False)
 @click.option(
-    "--budget",
-    default="6",
-    show_default=True,
-    help="In runs on all personas (6), or in time (90s, 10m, 1h).",
+    "--budget", default="6", show_default=True, help="In runs on all personas (6), or in time (90s, 10m, 1h)."
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Fixed for all; repeatable.")
 @click.option("--seed", type=int, help="Of the settings that are drawn; by default the workspace's.")
@@ -51,13 +49,11 @@ def tune(
     """
     from engine.results import tuning
 
-    call.ws.read_config()
     if name is None:
         found = tuning.tuned(call.ws)
-        call.answer(
+        return call.answer(
             {"tuned": [asdict(one) for one in found]}, lambda: _show_tuned(tuning.tuned_words(call.ws))
         )
-        return 0
     entry, ground, fixed = registry.get(name, call.ws), read_ground(call.ws), read_settings(settings)
     asked, each = Budget.read(budget), _seconds_a_run(call, name, fixed)
     if asked.seconds and not each and not dry_run:  # the defaults are tried anyway: by them it is measured
@@ -65,18 +61,19 @@ def tune(
         each = _seconds_a_run(call, name, fixed)
     # Where each has an adapter of her own, leaving personas out changes nothing for the others.
     is_cut = entry.fixed.get("by") == "persona" and "personas" in entry.parameters.model_fields
-    rounds = rungs(asked.in_runs(each), ground.personas, is_cut=is_cut)
-    drawn = _drawn(entry, rounds[0].settings, fixed, seed=ground.seed if seed is None else seed)
+    known = ground.personas - ground.unseen
+    drawn = _drawn(call, entry, fixed, seed=ground.seed if seed is None else seed)
+    rounds = rungs(asked.in_runs(each), known, is_cut=is_cut, most=len(drawn))
+    drawn = drawn[: rounds[0].settings]
     if dry_run:
         value = {"rounds": [asdict(one) for one in rounds], "settings": drawn}
-        call.answer(value, lambda: _show_rounds(rounds, drawn))
-        return 0
+        return call.answer(value, lambda: _show_rounds(rounds, drawn))
     tried = _Tried(drawn)
     for rung in rounds:
-        share = (rung.personas or ground.personas) / ground.personas
+        share = (rung.personas or known) / known
         rung = that_fit(rung, spent=tried.seconds, budget=asked, seconds_each=share * (each or 0.0))
         each = _try(call, name, rung, tried, fixed) / share
-    _keep(call, name, asked, tried, fixed, personas=ground.personas)
+    _keep(call, name, asked, tried, fixed, personas=known)
     return 0
 
 
@@ -146,15 +143,24 @@ def _keep(
     )
 
 
-def _drawn(entry: Experiment, most: int, fixed: Mapping[str, Any], *, seed: int) -> list[Mapping[str, Any]]:
-    """The settings to try, each once, without what is fixed. Raises EngineError where that leaves one."""
-    found: list[Mapping[str, Any]] = []
-    for one in draw(entry, most, seed=seed):
+def _drawn(call: Call, entry: Experiment, fixed: Mapping[str, Any], *, seed: int) -> list[Mapping[str, Any]]:
+    """All settings there are, each once, the defaults first, without what is fixed and what cannot be here.
+
+    Raises EngineError where that leaves one, or the defaults themselves cannot be.
+    """
+    seen, found = look(call.ws), list[Mapping[str, Any]]()
+    for one in draw(entry, sys.maxsize, seed=seed):
         left = {key: value for key, value in one.items() if key not in fixed}
+        try:
+            plan(call.ws, entry.name, {**fixed, **left}, seen=seen)
+        except EngineError:
+            if not left:
+                raise
+            continue
         found += [left] if left not in found else []
     if len(found) < 2:
         raise EngineError(
-            f"All that {entry.name} could be tuned in is fixed, so there is one setting.",
+            f"All that {entry.name} could be tuned in is fixed or cannot be here, so there is one setting.",
             f"Leave some of it open: {', '.join(entry.space)}.",
         )
     return found
@@ -214,6 +220,3 @@ def _show_rounds(rounds: Sequence[Rung], drawn: Sequence[Mapping[str, Any]]) -> 
 def _show_tuned(lines: Sequence[str]) -> None:
     for line in lines or ["Nothing was tuned here."]:
         note(line)
-
-
-COMMANDS = (tune,)

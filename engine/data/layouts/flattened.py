@@ -16,13 +16,7 @@ from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
 from engine.data.layouts.layout import Sample
 from engine.data.lines import Line
 from engine.data.rows import read_rows
-from engine.data.schema import (
-    read_character,
-    read_meta,
-    read_persona_id,
-    read_routines,
-    read_session_id,
-)
+from engine.data.schema import read_character, read_meta, read_persona_id, read_routines, read_session_id
 from engine.data.turns import Turns
 from engine.data.when import found_in
 

@@ -83,8 +83,7 @@ class Gathered:
 
 def recognises(sample: Sample) -> bool:
     """Say whether a table's columns can be guessed: what was said, at least."""
-    found = complete(Mapping(), (sample,))
-    return _form(found) is not None
+    return _form(complete(Mapping(), (sample,))) is not None
 
 
 def read_mapped(samples: tuple[Sample, ...], given: Mapping, *, layout: str = "table") -> Imported:
@@ -197,16 +196,7 @@ def _read_dialogue(
         return
     gathered.person(user, value_at(row, mapping.character))
     gathered.drafts.append(
-        Draft(
-            user,
-            session,
-            messages,
-            _meta(row, mapping),
-            file,
-            line,
-            when=_when(row, mapping),
-            split=split,
-        )
+        Draft(user, session, messages, _meta(row, mapping), file, line, when=_when(row, mapping), split=split)
     )
 
 

@@ -14,13 +14,7 @@ from engine.core.types import Persona
 from engine.data.assemble import Draft, Imported, assemble
 from engine.data.dataset import DIALOGUES, PERSONAS
 from engine.data.lines import Line, read_lines
-from engine.data.schema import (
-    read_character,
-    read_meta,
-    read_persona_id,
-    read_routines,
-    read_session_id,
-)
+from engine.data.schema import read_character, read_meta, read_persona_id, read_routines, read_session_id
 from engine.data.turns import Turns
 from engine.data.when import DATED
 

@@ -174,8 +174,7 @@ def _draw_meta(routine: Mapping[str, Any] | None, rng: random.Random) -> dict[st
     if routine is not None:
         return dict(routine["triggers"])
     time, weather = rng.choice(TIMES), rng.choice(tuple(WEATHER_TEMPERATURE))
-    celsius = rng.randint(*WEATHER_TEMPERATURE[weather])
-    return circumstances(time, weather, celsius, rng)
+    return circumstances(time, weather, rng.randint(*WEATHER_TEMPERATURE[weather]), rng)
 
 
 def _wanted(

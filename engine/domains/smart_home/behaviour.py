@@ -60,8 +60,7 @@ def standardised(found: Habits) -> Matrix:
     deviation = np.sqrt((centred**2).sum(axis=0) / np.maximum(counts, 1))
     shown = ((filled != 0) & seen).sum(axis=0)
     kept = (deviation > 1e-9) & (shown >= max(2.0, _LEAST_SHARE * len(values)))
-    standard: Matrix = centred[:, kept] / deviation[kept]
-    return standard
+    return centred[:, kept] / deviation[kept]
 
 
 def _row(pairs: Sequence[Interaction]) -> dict[str, float]:

@@ -13,12 +13,7 @@ from engine.lm.remote.prompts import Told, told
 
 
 def reply_to(
-    ws: Workspace,
-    endpoint: Endpoint,
-    asked: Example,
-    *,
-    whose: str,
-    shown: Prompt,
+    ws: Workspace, endpoint: Endpoint, asked: Example, *, whose: str, shown: Prompt
 ) -> tuple[Told, Said]:
     """Return what the model was told and what it said.
 

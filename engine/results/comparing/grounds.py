@@ -21,8 +21,9 @@ from engine.results.store.statistics import Joint, Question, Singles, equal_marg
 from engine.results.variants import Origin, Variant, below, lineage
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison, also_over_seeds, compare
+from engine.stats.heterogeneity import within_variance
 from engine.stats.pairing import Pairing
-from engine.stats.seeds import crossed
+from engine.stats.seeds import crossed, retrained
 from engine.strategies.reference import EXPERIMENT
 
 Pair = tuple[str, str]  # the ids of a variant and of what it is compared with
@@ -178,7 +179,8 @@ def mean_over_seeds(paired: Sequence[Pairing], singles: Singles | None = None) -
     """Return one pairing: every persona's means over the seeds that have her.
 
     `singles` says what examples say singly, each the mean over its seeds: less than of one seed alone, since
-    the luck of training is averaged out there too. Without it that is not known.
+    the luck of training is averaged out there too; with it comes what other seeds would change. Without it
+    neither is known.
     """
     if len(paired) == 1:
         return paired[0]
@@ -191,7 +193,24 @@ def mean_over_seeds(paired: Sequence[Pairing], singles: Singles | None = None) -
         None if singles is None else np.array([singles[name][part] for name in names], dtype=np.float64)
         for part in (0, 1)
     )
-    return replace(paired[0], personas=names, counts=None, examples=examples, variances=variances, **sides)
+    mean = replace(paired[0], personas=names, counts=None, examples=examples, variances=variances, **sides)
+    return replace(mean, retrained=retrained(differences(paired), luck=_of_examples(paired, mean)))
+
+
+def _of_examples(paired: Sequence[Pairing], mean: Pairing) -> float:
+    """What a seed does to single examples, as the variance of a persona's mean under one seed: an example
+    varies by so much more there than in the mean over the seeds."""
+    each, over = [_within(one) for one in paired], _within(mean)
+    known = [one for one in each if one is not None]
+    if over is None or mean.examples is None or len(known) < len(each):
+        return 0.0
+    added = (np.mean(known) - over) * len(each) / (len(each) - 1)
+    return max(0.0, float(added * (1 / mean.examples).mean()))
+
+
+def _within(one: Pairing) -> float | None:
+    known = one.examples is not None and one.variances is not None
+    return within_variance(one.examples, one.variances) if known else None  # type: ignore[arg-type]
 
 
 def _table(paired: Sequence[Pairing], values: Sequence[Any]) -> Any:

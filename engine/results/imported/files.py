@@ -243,8 +243,7 @@ def _score(persona_id: str, record: Mapping[str, Any], line: int, faults: _Fault
     n_examples = _count_of(counted)
     if counted is not None and (n_examples is None or not 1 <= n_examples <= _MOST):
         faults.add(
-            f"{persona_id}: the number of examples must be 1 to {_MOST:,}, is {shorten(counted)}",
-            line,
+            f"{persona_id}: the number of examples must be 1 to {_MOST:,}, is {shorten(counted)}", line
         )
     words = record.get("avg_ref_length", _object(record.get("metrics")).get("avg_ref_length"))
     length = words if isinstance(words, float) and math.isfinite(words) else None

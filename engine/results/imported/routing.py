@@ -119,11 +119,7 @@ def _gains(one: Pairing, sign: float) -> dict[str, float]:
 
 def _made(chosen: Hindsight, reference: Pairing, higher: bool, sign: float) -> list[Rule]:
     told = {
-        "best for each, in hindsight": (
-            "bound",
-            "chosen on the scores that judge it",
-            chosen.best,
-        ),
+        "best for each, in hindsight": ("bound", "chosen on the scores that judge it", chosen.best),
         "one for everybody": (
             "result",
             f"chosen on the personas of {FOLDS - 1} folds of {FOLDS}",

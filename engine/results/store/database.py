@@ -25,6 +25,8 @@ from engine.runs.runfolder import now
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger("engine.results.store")
+DAMAGED = ".duckdb.damaged"
+"""How the name of a database ends that could not be read and was put aside."""
 _UNWRITABLE = ("No space left", "Permission denied", "Read-only file system", "Disk quota exceeded")
 
 
@@ -44,7 +46,7 @@ def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer
             _refuse_what_stays(ws, error)
         if place(ws).database == ws.database:  # and not a copy, for whoever only looks
             _log.warning("results.duckdb could not be read; it is built again from the run folders.")
-        discard(ws, keep_as=place(ws).database.with_suffix(".duckdb.damaged"))
+        discard(ws, keep_as=place(ws).database.with_suffix(DAMAGED))
         return _ask_anew(ws, question)
 
 
@@ -53,7 +55,7 @@ def rebuild(ws: Workspace) -> Report:
     refuse_if_read_only(ws, "rebuild the results")
     other = unreadable(ws) is not None
     with lock(ws):
-        discard(ws, keep_as=ws.database.with_suffix(".duckdb.damaged") if other else None)
+        discard(ws, keep_as=ws.database.with_suffix(DAMAGED) if other else None)
         return _ask_anew(ws, lambda _: None)[1]
 
 
@@ -64,8 +66,7 @@ def _ask_anew(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[
             return question(connection), report
     except duckdb.Error as error:
         raise EngineError(
-            f"results.duckdb cannot be built: {first_line(error)}",
-            "Check free disk space, then rebuild-db.",
+            f"results.duckdb cannot be built: {first_line(error)}", "Check free disk space, then rebuild-db."
         ) from error
 
 

@@ -99,5 +99,4 @@ def _without_doubles(table: pa.Table) -> pa.Table:
     if table.group_by(keys).aggregate([]).num_rows == table.num_rows:
         return table
     numbered = table.append_column("row", pa.array(range(table.num_rows)))
-    first = numbered.group_by(keys).aggregate([("row", "min")])["row_min"]
-    return table.take(first)
+    return table.take(numbered.group_by(keys).aggregate([("row", "min")])["row_min"])

@@ -32,5 +32,4 @@ def export(ws: Workspace, tracker: str, folder: Path, run_ids: Collection[str] =
     if not chosen:
         raise EngineError("No run here has begun.", "See: python -m engine status")
     write = importlib.import_module(f"engine.results.trackers.{tracker}").write
-    made: int = write(folder, ws.root.resolve().name, tracked(ws, chosen))
-    return made
+    return write(folder, ws.root.resolve().name, tracked(ws, chosen))

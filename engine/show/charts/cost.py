@@ -59,11 +59,7 @@ COSTS: Final[Mapping[str, Cost]] = {
 
 
 def tradeoff_table(
-    rows: Sequence[Row],
-    costs: Mapping[str, float | None],
-    *,
-    cost: CostName,
-    metric: Metric,
+    rows: Sequence[Row], costs: Mapping[str, float | None], *, cost: CostName, metric: Metric
 ) -> pd.DataFrame:
     """Return one row a variant of known cost: variant, mean (on the screen's scale), cost, verdict,
     tone (a word of PALETTE), front, words.

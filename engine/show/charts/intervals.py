@@ -19,11 +19,7 @@ _ROOM = 0.16  # of the width, on the right, for the numbers: nothing is drawn ov
 
 
 def interval_chart(
-    rows: Sequence[Row],
-    *,
-    reference: str,
-    metric: Metric,
-    noise_floor: float | None = None,
+    rows: Sequence[Row], *, reference: str, metric: Metric, noise_floor: float | None = None
 ) -> Chart:
     """Return the differences to the reference with their intervals, one line a variant, in the rows' order.
 
@@ -55,9 +51,7 @@ def interval_chart(
         x="difference:Q",
         color=colour,
         shape=alt.Shape(
-            "kind:N",
-            scale=alt.Scale(domain=["variant", "bound"], range=["circle", "diamond"]),
-            legend=None,
+            "kind:N", scale=alt.Scale(domain=["variant", "bound"], range=["circle", "diamond"]), legend=None
         ),
     )
     numbers = base.mark_text(align="right", fontSize=12).encode(

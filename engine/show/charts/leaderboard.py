@@ -31,8 +31,7 @@ def leaderboard_table(rows: Sequence[Row], *, reference: str, metric: Metric) ->
     p, wins, ties, losses, counts ("17 / 1 / 2"), improved (percent), lost (personas), n_paired,
     settings (what tells variants of one plain name apart), second (where the second primary metric stands).
     """
-    records = [_record(row, reference, metric) for row in rows]
-    return pd.DataFrame(records, columns=list(_COLUMNS))
+    return pd.DataFrame([_record(row, reference, metric) for row in rows], columns=list(_COLUMNS))
 
 
 def _record(row: Row, reference: str, metric: Metric) -> dict[str, Any]:

@@ -10,15 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine.domains.metric import Metric
-from engine.show.charts.looks import (
-    GRID,
-    Chart,
-    brushed,
-    clicked,
-    line_at,
-    scale,
-    tips,
-)
+from engine.show.charts.looks import GRID, Chart, brushed, clicked, line_at, scale, tips
 from engine.stats.levels import CATASTROPHE, NOISE
 from engine.stats.pairing import Pairing
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome

@@ -31,12 +31,7 @@ from engine.show.report.results import (
     verdict_section,
     win_loss_section,
 )
-from engine.show.report.soundness import (
-    controls_section,
-    memory_section,
-    plan_section,
-    strangers_section,
-)
+from engine.show.report.soundness import controls_section, memory_section, plan_section, strangers_section
 
 Progress = Callable[[str, int, int], None]
 

@@ -40,8 +40,7 @@ class Compared:
 
     @property
     def rows(self) -> list[Row]:
-        rows: list[Row] = self.found["rows"]
-        return rows
+        return self.found["rows"]
 
     @property
     def reference(self) -> str:

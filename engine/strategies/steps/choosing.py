@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from engine.core.errors import EngineError
 from engine.core.paths import read_json, write_json
 from engine.core.types import Example
 from engine.domains import metrics
@@ -22,6 +21,7 @@ from engine.lm.scorer import Scorer
 from engine.runs.answers import by_answer
 from engine.runs.context import RunContext
 from engine.stats.routing import FOLDS, Scored, best_but, folds
+from engine.strategies.spec import no_val
 from engine.strategies.steps.crossing import Kept
 from engine.strategies.steps.made import val_means
 from engine.strategies.steps.scoring import (
@@ -105,10 +105,7 @@ def val_examples(context: RunContext, asker: Asker, *recipes: Recipe, parameter:
     """
     whole = example_set(context)
     if not whole.by_split.get("val"):
-        raise EngineError(
-            f"What is best of {parameter} is chosen on val, which is not scored here.",
-            f"Give one value (--set {parameter}=0.5), or score val too: --set splits=val,test",
-        )
+        raise no_val(parameter)
     val = whole.in_splits(["val"])
     shared = val.where(lambda persona: all(asker.covers(recipe, persona) for recipe in recipes))
     asked = [example for _, example in shared.all]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from engine.core.errors import EngineError
-from engine.core.paths import write_json
+from engine.core.paths import folder_name, write_json
 from engine.data.dataset import load_splits
 from engine.lm.adapters import Lora, save_lora
 from engine.lm.effects import Effect, Own, Recipe, Stored, Weights, read_recipe
@@ -29,7 +29,6 @@ from engine.runs.runfolder import declared
 from engine.strategies import registry
 from engine.strategies.merges import WEIGHTS
 from engine.strategies.steps.crossing import Crossed, write_crossed
-from engine.strategies.steps.lessons import folder_name
 from engine.strategies.steps.merge_learned import members_loras
 from engine.strategies.steps.merge_mixes import mixes_of
 from engine.strategies.steps.scoring import score_variants
@@ -73,11 +72,7 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     name = registry.variant_of(context.spec, context.workspace)
     context.variant(name, recipe.as_json(), family="merge", train_seconds=seconds)
     effective = [mix.effective for mix in mixes]
-    context.summary(
-        merges=len(mixes),
-        merge_seconds=seconds,
-        effective_adapters=float(np.mean(effective)),
-    )
+    context.summary(merges=len(mixes), merge_seconds=seconds, effective_adapters=float(np.mean(effective)))
     context.log(
         f"{len(mixes)} merges ({parameters['combine']}) of {len(sources.adapters)} adapters in "
         f"{seconds:.1f} s; a merge amounts to {np.mean(effective):.1f} adapters"
@@ -156,12 +151,7 @@ def _write_by_module(
 
 
 def _combined(
-    stack: Stack,
-    weights: torch.Tensor,
-    parameters: Mapping[str, Any],
-    *,
-    rank: int,
-    random: torch.Generator,
+    stack: Stack, weights: torch.Tensor, parameters: Mapping[str, Any], *, rank: int, random: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     combine = parameters["combine"]
     if combine == "svd":

@@ -32,6 +32,7 @@ from engine.runs import answers
 from engine.runs.context import RunContext
 from engine.stats.routing import FOLDS, folds
 from engine.strategies.clusterings import read_clusters, refuse_incomplete
+from engine.strategies.merges import nothing_known
 from engine.strategies.steps.cluster import FEATURES
 from engine.strategies.steps.merge_learned import Mixes, learned
 from engine.strategies.steps.sources import Sources, between
@@ -105,10 +106,7 @@ def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
     features = _known_of(context, parameters["features"], splits, scorer)
     unknown = [persona for persona in personas if persona not in features.personas]
     if unknown:
-        raise EngineError(
-            f"Nothing is known of {len(unknown)} personas to predict from, {unknown[0]} among them.",
-            "Predict from something that all have: --set features=behaviour",
-        )
+        raise nothing_known(len(unknown))
     rows, inner = _rows(features, personas), between(sources, shelf, products)
     fit = hypernetwork.best(rows, inner, parameters["ridge"], own=parameters["own"])
     context.summary(ridge=fit.ridge, explained=fit.explained)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json, write_atomically, write_json
+from engine.core.paths import folder_name, read_json, write_atomically, write_json
 from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.lm.bank import written
 from engine.lm.effects import Own, Recipe, Weights
@@ -35,7 +35,8 @@ from engine.lm.train import Lesson, Stopped, Trained, Trainer, evaluate_loss
 from engine.runs.context import Cancelled, RunContext
 from engine.strategies import registry
 from engine.strategies.budgets import TRAINING
-from engine.strategies.steps.lessons import dialogues_of, folder_name, hooks_of, record_of, train_settings
+from engine.strategies.networks import told_apart
+from engine.strategies.steps.lessons import dialogues_of, hooks_of, record_of, train_settings
 from engine.strategies.steps.scoring import score_variants
 
 WHO = "trained.json"
@@ -60,12 +61,7 @@ def people(context: RunContext) -> People:
     """
     (record,) = read_json(context.workspace.run_folder(context.spec.upstream[_UNIFIED]) / TRAINING)
     known = sorted(record["personas"], key=lambda one: hash_of(f"held-out:{context.spec.seed}:{one}"))
-    most = max(1, round(context.spec.parameters["held_out"] * len(known)))
-    if len(known) - most < 2:
-        raise EngineError(
-            f"Unified knows {len(known)} personas, too few to train on some and to hold others out.",
-            "Import more personas, or hold fewer out: --set held_out=0.1",
-        )
+    most = told_apart(len(known), context.spec)
     return People(tuple(sorted(known[most:])), tuple(sorted(known[:most])))
 
 

@@ -51,6 +51,7 @@ from engine.strategies.steps.made import made_by
 from engine.strategies.steps.recalling import shown
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.takeover import Making, take_adapters, take_replies
+from engine.strategies.trained import other_shape
 
 CHECKPOINT = "checkpoint"
 _UNIFIED, _BELOW = "unified", "below"
@@ -262,11 +263,7 @@ def _start(context: RunContext, shelf: Shelf, group: Group, form: Form) -> dict[
     start, wanted = tensors_of(lora), form.start(seed=0)
     shapes = [{key: tensor.shape for key, tensor in one.items()} for one in (start, wanted)]
     if shapes[0] != shapes[1] or not isinstance(form, LoraForm) or lora.scale != form.shape.scale:
-        theirs = ", ".join(f"{key}={earlier.parameters[key]}" for key in ("rank", "alpha", "target_modules"))
-        raise EngineError(
-            f"The adapter of {run_id} has another shape than this run asks for.",
-            f"It was trained with {theirs}.",
-        )
+        raise other_shape(earlier)
     return start
 
 

@@ -18,7 +18,7 @@ from engine.results import store
 from engine.results.comparing import grounds, scene
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.freezing import freeze, outcomes
-from engine.results.comparing.grounds import over_seeds
+from engine.results.comparing.grounds import mean_over_seeds, over_seeds
 from engine.results.comparing.pairings import compare_within, pairings
 from engine.results.comparing.remarks import without_repeats
 from engine.results.variants import Variant
@@ -177,6 +177,27 @@ def test_seeds_are_one_variant_with_their_mean_and_spread(
     assert linked in {row["variant"] for row in without_repeats(table, but=linked)}
 
 
+def test_who_is_compared_over_fewer_seeds_than_there_are_is_said(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference's row is the mean over its seeds; who stands on one of them is compared with that one."""
+    _lift(monkeypatch, {("unified", 1): 0.04, ("unified", 2): -0.04})
+    unified = [run(ws, "unified", seed=seed) for seed in range(3)]
+    hybrid = run(ws, "hybrid", on=unified[0])
+    for seed in range(4):
+        run(ws, "per-persona", seed=seed)
+    said = [line for line in compare_variants(ws)["warnings"] if line.startswith("Compared seed beside")]
+    assert said == [
+        "Compared seed beside seed, over fewer than there are: per-persona (3 of its 4), hybrid (1 of"
+        " unified's 3). The means beside may be of more."
+    ]
+    assert compared(ws)[hybrid]["seeds"] is None
+    unified.append(run(ws, "unified", seed=3))
+    for seed in (1, 2, 3):
+        run(ws, "hybrid", seed=seed, on=unified[seed])
+    assert not any(line.startswith("Compared seed beside") for line in compare_variants(ws)["warnings"])
+
+
 def test_one_training_of_the_reference_is_noise_unless_it_is_in_both(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +263,48 @@ def test_the_gain_over_a_control_is_over_the_same_seeds(
     assert rows[hybrid[2]]["above_matched"]["delta"] == pytest.approx(0.02, abs=0.001)  # type: ignore[index]
 
 
+def _of_luck(values: Any) -> tuple[float, float]:
+    """The variance of a persona's mean by luck, of [personas, examples, seeds] with seeds crossed with both,
+    and its degrees of freedom: mean squares put together as their expectations are (Satterthwaite)."""
+    personas, examples, seeds = values.shape
+    by_example, cells, by_persona = values.mean(axis=2), values.mean(axis=1), values.mean(axis=(1, 2))
+    a = ((by_example - by_persona[:, None]) ** 2).sum() / (personas * (examples - 1)) / examples
+    rest = cells - by_persona[:, None] - cells.mean(axis=0) + cells.mean()
+    c = (rest**2).sum() / ((personas - 1) * (seeds - 1)) / seeds
+    left = values - by_example[:, :, None] - cells[:, None, :] + by_persona[:, None, None]
+    e = (left**2).sum() / (personas * (examples - 1) * (seeds - 1)) / (examples * seeds)
+    free = personas * (examples - 1), (personas - 1) * (seeds - 1)
+    again = max(0.0, c - e)
+    own = a + again
+    return own, own**2 / (a**2 / free[0] + (c**2 / free[1] if again else 0.0))
+
+
+@pytest.mark.parametrize("truly", [0.0, 0.05])
+def test_who_gains_in_one_training_alone_does_not_truly_differ(truly: float) -> None:
+    """Each seed has others who gain: that is no trait of theirs, however many seeds show it at once."""
+    rng = np.random.default_rng(3)
+    found, held = [], []
+    for _ in range(60):
+        gains = truly * rng.normal(size=40)
+        values = (
+            gains[:, None, None] + 0.05 * rng.normal(size=(40, 3, 1)) + 0.05 * rng.normal(size=(40, 3, 8))
+        )
+        of_seeds = [
+            [(f"e{who}/{n}", f"p{who:02}", values[who, seed, n]) for who in range(40) for n in range(8)]
+            for seed in range(3)
+        ]
+        paired = [pair(rows, [(example, who, 0.0) for example, who, _ in rows]) for rows in of_seeds]
+        over = values.mean(axis=1)
+        single = effects_of(
+            mean_over_seeds(paired, {f"p{who:02}": (8, over[who].var(ddof=1)) for who in range(40)})
+        )
+        assert single is not None
+        found.append(single.p < 0.05)
+        held.append(((single.low <= gains) & (gains <= single.high)).mean())
+    assert np.mean(found) > 0.9 if truly else np.mean(found) < 0.15
+    assert np.mean(held) > 0.9
+
+
 def test_for_whom_it_helps_is_read_off_examples_averaged_over_seeds(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,9 +318,14 @@ def test_for_whom_it_helps_is_read_off_examples_averaged_over_seeds(
     wide = table.pivot(index=["persona_id", "example_id"], columns="variant", values="value")
     apart = sum(wide[of[one]] - wide[of[other]] for one, other in zip(hybrid, unified, strict=True)) / 3
     by_persona = apart.groupby("persona_id")
-    within, between = by_persona.var().mean(), 4 * by_persona.mean().var()
-    assert row["p_between"] == pytest.approx(f.sf(between / within, 5, 18))
-    assert row["reliability"] == pytest.approx(max(0.0, 1 - within / between))
+    own, freedom = _of_luck(
+        np.stack([wide[of[a]] - wide[of[b]] for a, b in zip(hybrid, unified, strict=True)], axis=-1).reshape(
+            6, 4, 3
+        )
+    )
+    between = by_persona.mean().var()
+    assert row["p_between"] == pytest.approx(f.sf(between / own, 5, freedom))
+    assert row["reliability"] == pytest.approx(max(0.0, 1 - own / between))
     (paired,) = pairings(ws, found, variants=[str(row["variant"])]).values()
     assert paired.variances == pytest.approx(by_persona.var().to_numpy())
     monkeypatch.setitem(registry.EXPERIMENTS, "base", replace(MADE["hybrid"], name="base", makes="base"))
@@ -268,7 +336,7 @@ def test_for_whom_it_helps_is_read_off_examples_averaged_over_seeds(
     told = effects_of(paired)
     assert told is not None
     assert row["seeds"]["n"] == 3
-    assert row["p_between"] == pytest.approx(told.p)
+    assert row["p_between"] == pytest.approx(2 * told.p)  # among two: unified itself is the other
 
 
 def test_some_personas_are_judged_over_seeds_as_all_are(

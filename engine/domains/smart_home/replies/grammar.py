@@ -11,11 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.domains.smart_home.replies.amounts import read_correction, read_measured, read_number
-from engine.domains.smart_home.replies.clauses import (
-    denied_spans,
-    question_start,
-    sentences,
-)
+from engine.domains.smart_home.replies.clauses import denied_spans, question_start, sentences
 from engine.domains.smart_home.replies.lexicon import (
     DEVICES,
     MODE_OWNER,

@@ -9,11 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from engine.domains.smart_home.replies.lexicon import (
-    MODALS,
-    PROMISES,
-    REPORTS,
-)
+from engine.domains.smart_home.replies.lexicon import MODALS, PROMISES, REPORTS
 from engine.domains.smart_home.replies.tokens import Symbol
 
 Span = tuple[int, int]

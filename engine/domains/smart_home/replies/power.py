@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from engine.domains.smart_home.replies.clauses import (
-    AFTER_STATE,
-    ceases,
-)
+from engine.domains.smart_home.replies.clauses import AFTER_STATE, ceases
 from engine.domains.smart_home.replies.state import Parse
 from engine.domains.smart_home.replies.tokens import Symbol
 
