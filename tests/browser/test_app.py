@@ -87,18 +87,21 @@ def partial_app(browser: object, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_no_page_errs_asks_another_server_or_runs_over(
     visit: Open, request: pytest.FixtureRequest, which: str, scheme: str, width: int
 ) -> None:
-    """Every page and view, before, within and after a study; the theme follows the system."""
+    """Every page and view, before, within and (in both themes) after a study; the theme follows the system."""
     tab, barriers = visit(request.getfixturevalue(f"{which}_app"), scheme=scheme, width=width), list[str]()
+    themes = ("dark", "light") if which == "full" else (scheme,)
     for path in (*PATHS, *(VIEWS if which == "full" else ())):
         page = tab.go(path)
         tab.assert_clean()
-        barriers += tab.barriers()
-        shown = page.locator("[data-testid='stApp']").evaluate("app => getComputedStyle(app).backgroundColor")
-        assert shown == _background(scheme)
         main = page.locator("#stMain")
         assert not main.evaluate("main => main.scrollWidth > main.clientWidth + 1"), path
         moved, parts = tab.shifted()
         assert path in VIEWS or moved < 0.1, "\n".join((f"{path} moves by {moved:.2f}", *parts))
+        for theme in themes:
+            page.emulate_media(color_scheme=theme)
+            expect(page.get_by_test_id("stApp")).to_have_css("background-color", _background(theme))
+            tab.settle()
+            barriers += tab.barriers()
     assert not barriers, "\n".join(barriers)
 
 
