@@ -87,7 +87,7 @@ def partial_app(browser: object, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_no_page_errs_asks_another_server_or_runs_over(
     visit: Open, request: pytest.FixtureRequest, which: str, scheme: str, width: int
 ) -> None:
-    """Every page and view, before, within and (in both themes) after a study; the theme follows the system."""
+    """Every page and view, before, within and (in both themes) after a study; themes follow the system."""
     tab, barriers = visit(request.getfixturevalue(f"{which}_app"), scheme=scheme, width=width), list[str]()
     themes = ("dark", "light") if which == "full" else (scheme,)
     for path in (*PATHS, *(VIEWS if which == "full" else ())):
