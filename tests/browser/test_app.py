@@ -113,6 +113,15 @@ def test_a_telephones_runs_begin_with_what_counts(visit: Open, full_app: str) ->
     assert told[:4] == ["Run", "State", "Score", "Difference"]
 
 
+def test_an_open_menu_can_be_read_in_the_dark(visit: Open, full_app: str) -> None:
+    tab = visit(full_app, scheme="dark")
+    page = tab.go("runs")
+    page.get_by_role("button", name="Save table").click()
+    expect(page.get_by_role("button", name="LaTeX")).to_be_visible()
+    tab.settle()
+    assert not tab.barriers()
+
+
 def test_one_press_of_back_leads_to_where_one_was_on_every_page(visit: Open, full_app: str) -> None:
     """From what one did on a page, and from another page: to the address, what was shown, and the place."""
     tab = visit(full_app)
