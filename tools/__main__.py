@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from engine.core.paths import embedded_base
+from engine.core.paths import REPOSITORY, embedded_base
+from tools.house import ROOMS
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -49,11 +50,14 @@ def world_report(reference: Path | None, personas: int, dialogues: int, seed: in
 
 
 @tools.command("house")
-def house() -> None:
-    """Show the rooms of the code in their order: what each is for, its files and lines."""
+@click.argument("room", required=False, type=click.Choice([*ROOMS, "pages"]))
+def house(room: str | None) -> None:
+    """Show the rooms of the code in order, with their files and lines; of a ROOM, what each file is for."""
     from tools.house import house as plan
+    from tools.house import inside
 
-    click.echo(plan())
+    folder = REPOSITORY / (room if room == "pages" else f"engine/{room}")
+    click.echo(inside(folder) if room else plan())
 
 
 @tools.command("layouts")

@@ -18,9 +18,16 @@ def house() -> str:
     return "\n".join([*lines, _line("pages", *_seen("pages")), _line("together", files, length, "")])
 
 
-def phrase(folder: Path) -> str:
-    """Return the first sentence of what a folder says of itself."""
-    told = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+def inside(folder: Path) -> str:
+    """Return a line a file of a folder and of those below: where it lies, and what it is for."""
+    files = [path for path in sorted(folder.rglob("*.py")) if path.name != "__init__.py"]
+    return "\n".join(f"{str(path.relative_to(folder)):<34}{phrase(path)}" for path in files)
+
+
+def phrase(place: Path) -> str:
+    """Return the first sentence of what a folder, or a file, says of itself."""
+    path = place / "__init__.py" if place.is_dir() else place
+    told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return " ".join(told.split()).partition(". ")[0].rstrip(".")
 
 

@@ -67,8 +67,8 @@ class _Commands(click.Group):
             return None
         if name != cmd_name:
             note(f"{cmd_name} is called {name} now, as in the app.")
-        commands: Sequence[click.Command] = importlib.import_module(f"engine.cli.{homes[name]}").COMMANDS
-        return next(command for command in commands if command.name == name)
+        there = vars(importlib.import_module(f"engine.cli.{homes[name]}")).values()
+        return next(one for one in there if isinstance(one, click.Command) and one.name == name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands under the names of the pages, in their order."""

@@ -18,6 +18,7 @@ _MARKS = {"works": ("ok", "green"), "mended": ("->", "yellow"), "refused": ("!!"
 @command(
     "probe",
     examples=("base probe", "base probe smollm2", "base probe owner/name --json", "base probe path/to/model"),
+    anywhere=True,
 )
 @click.argument("name", required=False)
 def probe(call: Call, *, name: str | None) -> int:
@@ -57,7 +58,6 @@ def use(call: Call, *, name: str) -> int:
     from engine.lm.probe import probe as look
     from engine.strategies.ground import change_base
 
-    call.ws.read_config()
     card = look(pin_base(name))
     card.refuse()
     before, now = change_base(call.ws, name)
@@ -71,8 +71,7 @@ def use(call: Call, *, name: str) -> int:
         note("What was made over the other base stays, under its own protocol.")
         call.say(f"Next: {call.command('run', 'unified')}")
 
-    call.answer({"before": before, "base": now, "card": card.as_json()}, show)
-    return 0
+    return call.answer({"before": before, "base": now, "card": card.as_json()}, show)
 
 
 @command(
@@ -92,6 +91,3 @@ def import_adapters(call: Call, *, folder: Path, name: str, detach: bool) -> int
 
     given = {"folder": str(folder.expanduser().resolve()), "variant": name}
     return launch(call, plan(call.ws, "imported-adapters", given), detach=detach)
-
-
-COMMANDS = (import_adapters,)

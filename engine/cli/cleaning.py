@@ -20,19 +20,16 @@ def clean(call: Call, *, kinds: tuple[str, ...], yes: bool) -> int:
 
     Never what a variant, a result, or a run that waits or works needs.
     """
-    call.ws.read_config()
     found = cleaning.leftovers(call.ws)
     if not kinds:
-        call.answer(_record(found), lambda: _show(found))
-        return 0
+        return call.answer(_record(found), lambda: _show(found))
     chosen = [one for one in found if one.kind in kinds]
     if chosen and not yes:
         err().print(cleaning.words(chosen))
         if not (sys.stdin.isatty() and click.confirm("Take it away?", err=True)):
             raise EngineError("Nothing was taken away.", "Add --yes to take it away.")
     gone = cleaning.clean(call.ws, kinds)
-    call.answer(_record(gone), lambda: out().print(f"Gone: {cleaning.words(gone)}."))
-    return 0
+    return call.answer(_record(gone), lambda: out().print(f"Gone: {cleaning.words(gone)}."))
 
 
 def _record(found: list[cleaning.Leftover]) -> dict[str, object]:
@@ -56,6 +53,3 @@ def _show(found: list[cleaning.Leftover]) -> None:
             shown.add_row(kind, f"{len(mine):,}", size(cleaning.total(mine)), words)
     out().print(shown)
     out().print("Nothing goes unasked. To take a kind away: python -m engine clean checkpoints")
-
-
-COMMANDS = (clean,)

@@ -143,7 +143,6 @@ def freeze(
     from engine.results.comparing import freezing
     from engine.results.store import refresh
 
-    call.ws.read_config()
     refresh(call.ws)
     plan = freezing.freeze(
         call.ws, variants=variants, primary=primary, further=further, reference=reference, margin=margin / 100
@@ -157,8 +156,7 @@ def freeze(
         out().print(Text(f"Tests: {plan.tests['test']}; below {plan.tests['alpha']:g} after correction"))
         call.say(f"Judge it: {call.command('compare', split='test')}, or write the report.")
 
-    call.answer(plan.as_json(), show_plan)
-    return 0
+    return call.answer(plan.as_json(), show_plan)
 
 
 @command("rescore", examples=("rescore", "rescore --metric length_ratio", "rescore --json"))
@@ -171,7 +169,6 @@ def rescore(call: Call, *, names: tuple[str, ...]) -> int:
     """
     from engine.results import rescoring
 
-    call.ws.read_config()
     done = rescoring.rescore(call.ws, names, on_run=lambda one: note(one.words))
 
     def show_done() -> None:
@@ -179,8 +176,7 @@ def rescore(call: Call, *, names: tuple[str, ...]) -> int:
         words = f"{count(told, 'reply', 'replies')} of {count(runs, 'run')} scored."
         out().print(words if done else "Nothing is missing.")
 
-    call.answer([asdict(one) for one in done], show_done)
-    return 0
+    return call.answer([asdict(one) for one in done], show_done)
 
 
 _STYLES = {"better": "green", "worse": "red"}
@@ -352,8 +348,8 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
         told.append(f"Better and worse: by more than {margin}; equal: within it.")
     if any(known(row["true_share"]) for row in found["rows"]):
         told.append(
-            "Improved: the share that truly gains, with the luck of few examples taken out; better, equal "
-            "and worse count how it looks."
+            "Improved: the share that truly gains, with the luck of few examples taken out, where they tell; "
+            "better, equal and worse count how it looks."
         )
         told.append(differing(found["rows"]))
     told += _noise(found, metric)
@@ -390,6 +386,3 @@ def _noise(found: Record, metric: Metric) -> list[str]:
     command = noise["command"]
     unknown = f"Noise of training unknown. To learn what other seeds alone change: {command}"
     return [*told, unknown] if command else told
-
-
-COMMANDS = (compare, freeze, rescore)

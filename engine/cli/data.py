@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         "init --dataset tickets.csv --map user=customer_id,session=ticket_id,assistant=agent --preview",
         "init --workspace W --dataset LaMP_4/dev_questions.json --task lamp-4 --min-dialogues 5",
     ),
+    anywhere=True,
 )
 @click.option(
     "--dataset",
@@ -92,7 +94,7 @@ def init(call: Call, *, looks: bool, **choices: Any) -> int:
 
     if looks:
         found = preview(call.ws, **choices)
-        call.answer(found.as_json(), lambda: _show_preview(call, found))
+        call.answer(asdict(found), lambda: _show_preview(call, found))
         return 1 if found.refused else 0
     looked = _probed(str(choices["base"]))
     card = prepare(call.ws, **choices)
@@ -106,8 +108,7 @@ def init(call: Call, *, looks: bool, **choices: Any) -> int:
             decides = METRICS[settled.primary].label
             out().print(Text(f"{decides} is the primary metric: {settled.why}", style="yellow"))
 
-    call.answer(card if looked is None else {**card, "base": looked}, show)
-    return 0
+    return call.answer(card if looked is None else {**card, "base": looked}, show)
 
 
 def _probed(base: str) -> dict[str, Any] | None:
@@ -186,7 +187,11 @@ def worlds() -> None:
     """Synthetic worlds: data whose truth is known."""
 
 
-@command("make", examples=("worlds make default out/", "worlds make uniform out/ --personas 50 --seed 3"))
+@command(
+    "make",
+    examples=("worlds make default out/", "worlds make uniform out/ --personas 50 --seed 3"),
+    anywhere=True,
+)
 @click.argument("name")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--personas", type=click.IntRange(min=1), default=200, show_default=True)
@@ -200,10 +205,9 @@ def make(call: Call, *, name: str, folder: Path, personas: int, dialogues: int, 
         raise EngineError(f"{folder} is not empty.", "Name a new folder.")
     write_world(folder, name=name, personas=personas, dialogues=dialogues, seed=seed)
     value = {"world": name, "folder": str(folder), "personas": personas, "dialogues": dialogues, "seed": seed}
-    call.answer(
+    return call.answer(
         value, lambda: out().print(Text(f"{folder}: {name}, {personas} personas x {dialogues} dialogues."))
     )
-    return 0
 
 
 worlds.add_command(make)
@@ -233,8 +237,4 @@ def scorer(call: Call, *, name: str | None) -> int:
             note("Its similarity says little here. Another one: python -m engine scorer HUB_ID_OR_FOLDER")
 
     told = {"scorer": encoder.identity, "primary": decides.name, "unknown": None, "cut": None}
-    call.answer({**told, **({"unknown": found.unknown, "cut": found.cut} if found else {})}, show)
-    return 0
-
-
-COMMANDS = (init, worlds, scorer)
+    return call.answer({**told, **({"unknown": found.unknown, "cut": found.cut} if found else {})}, show)

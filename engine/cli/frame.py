@@ -44,12 +44,13 @@ class Call:
         """Print a line beside the answer's tables; however long, it can be copied whole."""
         out().print(Text(in_workspace(text, self.ws)), soft_wrap=True)
 
-    def answer(self, value: Any, show: Callable[[], None]) -> None:
-        """Print the answer: `value` as one JSON object, or whatever `show` prints."""
+    def answer(self, value: Any, show: Callable[[], None]) -> int:
+        """Print the answer: `value` as one JSON object, or whatever `show` prints; return exit code 0."""
         if self.as_json:
             click.echo(as_text(value))
         else:
             show()
+        return 0
 
 
 def as_text(value: Any) -> str:
@@ -78,8 +79,13 @@ def _writes_unicode(stream: Any) -> bool:
     return "utf" in (getattr(stream, "encoding", None) or "utf-8").lower()
 
 
-def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a command with --workspace and --json, whose help ends with examples; it gets a `Call` first."""
+def command(
+    name: str, *, examples: Sequence[str], anywhere: bool = False
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command with --workspace and --json, whose help ends with examples; it gets a `Call` first.
+
+    It refuses a folder that is no workspace, unless it works `anywhere`.
+    """
 
     def wrap(function: Callable[..., Any]) -> click.Command:
         @click.option("--workspace", "-w", type=click.Path(path_type=Path), help="The workspace's folder.")
@@ -88,6 +94,8 @@ def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., An
         def called(workspace: Path | None, as_json: bool, **values: Any) -> Any:
             ws = open_workspace(workspace)
             try:
+                if not anywhere:
+                    ws.read_config()
                 return function(Call(ws, as_json), **values)
             except EngineError as error:
                 error.hint = in_workspace(error.hint, ws)

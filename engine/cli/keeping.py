@@ -45,7 +45,6 @@ def label(
     **told: str | bool | None,
 ) -> int:
     """Give runs a title, a note, tags, a star; pin or hide them; without a RUN, show all labels."""
-    call.ws.read_config()
     said = {name: value for name, value in told.items() if value is not None}
     if not run_ids and (said or add or drop):
         raise EngineError("Which run?", "Example: label unified-1a2b3c4d --star")
@@ -63,8 +62,7 @@ def label(
             columns.add_row(run_id, *map(Text, (one.title, ", ".join(one.tags), ", ".join(marks), one.note)))
         out().print(columns) if shown else call.say("No run has a label yet.")
 
-    call.answer({run_id: asdict(one) for run_id, one in shown.items()}, show)
-    return 0
+    return call.answer({run_id: asdict(one) for run_id, one in shown.items()}, show)
 
 
 @command("delete", examples=("delete unified-1a2b3c4d", "delete base-1a2b3c4d --for-good"))
@@ -75,7 +73,6 @@ def delete(call: Call, *, run_ids: tuple[str, ...], for_good: bool) -> int:
 
     Refused for a run at work, one that others are built on (delete those with it), and the reference.
     """
-    call.ws.read_config()
     gone = {one.run_id for one in deleting.deleted(call.ws)} if for_good else set[str]()
     there = [run_id for run_id in run_ids if run_id not in gone]
     if there:
@@ -90,19 +87,18 @@ def delete(call: Call, *, run_ids: tuple[str, ...], for_good: bool) -> int:
         else:
             call.say(f"{told}. To bring back: {call.command('restore', *run_ids)}")
 
-    call.answer(value, show)
-    return 0
+    return call.answer(value, show)
 
 
 @command("restore", examples=("restore", "restore unified-1a2b3c4d"))
 @click.argument("run_ids", nargs=-1, metavar="[RUN]...")
 def restore(call: Call, *, run_ids: tuple[str, ...]) -> int:
     """Bring deleted runs back as they were; without a RUN, show which can be."""
-    call.ws.read_config()
     if run_ids:
         back = deleting.restore(call.ws, run_ids)
-        call.answer({"restored": list(run_ids)}, lambda: call.say(f"{count(len(back), 'run')} brought back."))
-        return 0
+        return call.answer(
+            {"restored": list(run_ids)}, lambda: call.say(f"{count(len(back), 'run')} brought back.")
+        )
     found = deleting.deleted(call.ws)
 
     def show() -> None:
@@ -111,8 +107,7 @@ def restore(call: Call, *, run_ids: tuple[str, ...]) -> int:
             shown.add_row(one.run_id, f"{one.size_bytes / 1e6:.1f}")
         out().print(shown) if found else call.say("No run is deleted.")
 
-    call.answer([asdict(one) for one in found], show)
-    return 0
+    return call.answer([asdict(one) for one in found], show)
 
 
 @command(
@@ -126,19 +121,16 @@ def curves(call: Call, *, run_ids: tuple[str, ...], output: Path | None) -> int:
     from engine.show.curves import curve_table
     from engine.show.tables import written
 
-    call.ws.read_config()
     for run_id in run_ids:
         find(call.ws, run_id)
     made = curve_table(call.ws, run_ids)
     if output is not None:
         write_atomically(output, written(made, "csv"))
-        call.answer(
+        return call.answer(
             {"written": str(output), "rows": len(made)}, lambda: call.say(f"{output}: {len(made):,} rows.")
         )
-        return 0
     rows = made.astype(object).where(made.notna(), None).to_dict(orient="records")
-    call.answer(rows, lambda: click.echo(written(made, "csv").decode(), nl=False))
-    return 0
+    return call.answer(rows, lambda: click.echo(written(made, "csv").decode(), nl=False))
 
 
 @command(
@@ -159,12 +151,7 @@ def export_runs(call: Call, *, folder: Path, run_ids: tuple[str, ...], tracker: 
 
     Parameters, numbers over steps, final scores on validation, tags, and the run each stands on.
     """
-    call.ws.read_config()
     made = export(call.ws, tracker, folder, run_ids)
     look = LOOK[tracker].format(folder=shlex.quote(str(folder)))
     told = {"folder": str(folder), "runs": made, "tracker": tracker, "look": look}
-    call.answer(told, lambda: out().print(f"{count(made, 'run')} in {folder}. Look at them: {look}"))
-    return 0
-
-
-COMMANDS = (label, delete, restore, curves, export_runs)
+    return call.answer(told, lambda: out().print(f"{count(made, 'run')} in {folder}. Look at them: {look}"))

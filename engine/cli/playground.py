@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -40,7 +40,6 @@ def generate(
     """Let a variant answer a message of a persona."""
     from engine.results.store import variants
 
-    call.ws.read_config()
     if not message.strip():
         raise EngineError(
             "The message is empty.", 'Example: generate --persona p001 --variant base "Good night."'
@@ -52,13 +51,12 @@ def generate(
     from engine.lm.respond import respond  # loads the model code, so it comes after every other check
 
     answer = respond(call.ws, persona_id=persona_id, recipe=chosen.recipe, message=message, meta=meta)
-    call.answer(json.loads(json.dumps(answer)), lambda: out().print(Text(answer["reply"])))
-    return 0
+    return call.answer(answer, lambda: out().print(Text(answer["reply"])))
 
 
 def _stream(call: Call, persona_id: str, variant: Variant, message: str, meta: Mapping[str, Any]) -> int:
     """Print a reply while the generator says it; ended by Ctrl-C where it is."""
-    from engine.core.questions import Answer, as_json
+    from engine.core.questions import Answer
     from engine.serve import client
     from engine.serve.conversation import open_question
 
@@ -76,8 +74,4 @@ def _stream(call: Call, persona_id: str, variant: Variant, message: str, meta: M
     for error, hint in faults:
         if error:
             raise EngineError(error, hint or "")
-    call.answer(as_json(answer), lambda: click.echo())
-    return 0
-
-
-COMMANDS = (generate,)
+    return call.answer(asdict(answer), lambda: click.echo())

@@ -51,8 +51,4 @@ def export_predictions(
             words = f"{found.hidden} of {found.of_hidden} queries without a known answer"
             out().print(Text(f"{words}, answered now: {predictions.HIDDEN}"))
 
-    call.answer(found.as_json(), show)
-    return 0
-
-
-COMMANDS = (export_predictions,)
+    return call.answer(found.as_json(), show)

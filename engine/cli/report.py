@@ -33,8 +33,4 @@ def report(call: Call, *, output: Path | None) -> int:
         figures = len(written.figures) // 2
         out().print(f"{written.html}\n{written.markdown}\n{figures} figures as PNG and SVG", soft_wrap=True)
 
-    call.answer(value, show)
-    return 0
-
-
-COMMANDS = (report,)
+    return call.answer(value, show)

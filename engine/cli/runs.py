@@ -38,14 +38,12 @@ _STYLES = {
 @click.argument("run_id", required=False)
 def status(call: Call, *, run_id: str | None) -> int:
     """Show every run, or one: state, progress, time left, process."""
-    call.ws.read_config()
     if run_id is not None:
         find(call.ws, run_id)
     warn_changed(call.ws)
     records = [record for record in jobs.list_runs(call.ws) if run_id in (None, record.run_id)]
     value = {"workspace": str(call.ws.root), "runs": [record.to_json() for record in records]}
-    call.answer(value, lambda: _show_runs(call, records))
-    return 0
+    return call.answer(value, lambda: _show_runs(call, records))
 
 
 @command("cancel", examples=("cancel unified-1a2b3c4d", "cancel unified-1a2b3c4d --grace 60"))
@@ -55,7 +53,6 @@ def status(call: Call, *, run_id: str | None) -> int:
 )
 def cancel(call: Call, *, run_id: str, grace: float) -> int:
     """End a run: it is asked to write a checkpoint, and killed after the grace period."""
-    call.ws.read_config()
     record = jobs.cancel(call.ws, run_id, grace_seconds=grace)
     freed = f", {record.status.freed_bytes / 1e6:.0f} MB are free again" if record.status.freed_bytes else ""
     call.answer(
@@ -69,7 +66,6 @@ def cancel(call: Call, *, run_id: str, grace: float) -> int:
 @DETACH
 def resume(call: Call, *, run_id: str, detach: bool) -> int:
     """Queue a failed, cancelled or lost run again; it goes on from its last checkpoint."""
-    call.ws.read_config()
     return answer(call, [jobs.resume(call.ws, run_id)], detach=detach)
 
 
@@ -78,7 +74,6 @@ def resume(call: Call, *, run_id: str, detach: bool) -> int:
 @DETACH
 def start_over(call: Call, *, run_id: str, detach: bool) -> int:
     """Queue a failed, cancelled or lost run again from its beginning: what it had done so far is deleted."""
-    call.ws.read_config()
     return answer(call, [jobs.start_over(call.ws, run_id)], detach=detach)
 
 
@@ -91,7 +86,6 @@ def start_over(call: Call, *, run_id: str, detach: bool) -> int:
 @click.option("--lines", type=click.IntRange(min=1), help="Only the last lines.")
 def logs(call: Call, *, run_id: str, follow: bool, lines: int | None) -> int:
     """Print a run's log."""
-    call.ws.read_config()
     folder = call.ws.run_folder(find(call.ws, run_id).run_id)
     shown = read_log(folder, last_lines=lines)
     call.answer({"run_id": run_id, "lines": shown}, lambda: _echo(shown))
@@ -131,7 +125,6 @@ def queue(
     Runs that were queued elsewhere (in another place, on another machine, by another user) start only once
     they are taken up: `queue take` does so for all of them, or for one.
     """
-    call.ws.read_config()
     if action == "take":
         taken = jobs.take_up(call.ws, [run_id] if run_id else None)
         note(f"Taken up: {', '.join(record.run_id for record in taken) or 'nothing, for none can run here'}.")
@@ -150,8 +143,7 @@ def queue(
         "running": [record.to_json() for record in records if record.state == "running"],
         "queued": [record.to_json() for record in records if record.state == "queued"],
     }
-    call.answer(value, lambda: _show_queue(call, value, records))
-    return 0
+    return call.answer(value, lambda: _show_queue(call, value, records))
 
 
 @command(
@@ -258,6 +250,3 @@ def _holder(device: str, records: Sequence[RunRecord]) -> str | None:
     at_work = (one.run_id for one in records if one.state == "running" and one.status.device == device)
     elsewhere = leases.holder(device)
     return next(at_work, elsewhere.what if elsewhere else None)
-
-
-COMMANDS = (status, cancel, resume, start_over, logs, queue, clone)

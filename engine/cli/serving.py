@@ -31,7 +31,7 @@ _TOKEN = "PERSONA_LAB_SERVE_TOKEN"
 @click.option(
     "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any free one."
 )
-def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int:
+def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> None:
     """Answer at an OpenAI-compatible address until Ctrl-C: by VARIANTS, for the persona named as the user.
 
     The token that requests need is printed once; PERSONA_LAB_SERVE_TOKEN sets it.
@@ -39,7 +39,6 @@ def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int
     from engine.serve import openai_server
     from engine.serve.published import hash_of_token, new_token
 
-    call.ws.read_config()
     given = os.environ.get(_TOKEN, "")
     if given and len(given) < 16:
         raise EngineError(f"{_TOKEN} is too short to keep anybody out.", "Give it 16 characters or more.")
@@ -52,7 +51,6 @@ def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int
         call.answer(told, lambda: _show(address, variants[0], None if given else token))
 
     openai_server.serve(call.ws, variants, host=host, port=port, token_hash=hash_of_token(token), ready=ready)
-    return 0
 
 
 def _show(address: str, variant: str, token: str | None) -> None:
@@ -82,7 +80,6 @@ def export(call: Call, *, variant: str, folder: Path, merged: str | None, gguf: 
     """Write VARIANT into the new FOLDER: PEFT adapters, a card with its scores, recipe and prompts."""
     from engine.serve.openai_server import offered
 
-    call.ws.read_config()
     ((chosen,), _) = offered(call.ws, [variant])
     from engine.serve.export import export as write  # loads the model code
 
@@ -99,8 +96,7 @@ def export(call: Call, *, variant: str, folder: Path, merged: str | None, gguf: 
         out().print(f"{chosen.variant}: {count(apart, 'adapter')} for {count(len(made.personas), 'persona')}")
         out().print(f"Card: {made.folder / 'README.md'}")
 
-    call.answer(told, show)
-    return 0
+    return call.answer(told, show)
 
 
 @command(
@@ -127,7 +123,6 @@ def push(
     """
     from engine.serve import push as hub
 
-    call.ws.read_config()
     refuse_unless("own", "send a variant to the Hub")
     to = hub.destination(repository, public=public)
     with tempfile.TemporaryDirectory(prefix="persona-lab-push-") as place:
@@ -144,8 +139,7 @@ def push(
         "bytes": sent.size_bytes,
         "commit": at,
     }
-    call.answer(told, lambda: out().print(f"{variant} is at {to.address}"))
-    return 0
+    return call.answer(told, lambda: out().print(f"{variant} is at {to.address}"))
 
 
 def _show_parcel(sent: Parcel, to: str, holds: str) -> None:
@@ -155,6 +149,3 @@ def _show_parcel(sent: Parcel, to: str, holds: str) -> None:
     for name, files, size in sent.parts():
         shown.print(f"  {name:<16} {count(files, 'file'):>10}  {megabytes(size)}")
     shown.print(holds)
-
-
-COMMANDS = (serve, export, push)

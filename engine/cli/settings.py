@@ -61,7 +61,6 @@ def machine(
     **given: Any,
 ) -> int:
     """Show or change how this workspace uses its machine, and what code of your own it runs."""
-    call.ws.read_config()
     if extension is not None:
         extensions.name_file(call.ws, extension)
     if approve is not None:
@@ -95,7 +94,7 @@ def machine(
     return 0
 
 
-@command("doctor", examples=("doctor --workspace W", "doctor --fix", "doctor --json"))
+@command("doctor", examples=("doctor --workspace W", "doctor --fix", "doctor --json"), anywhere=True)
 @click.option("--fix", is_flag=True, help="Mend what loses nothing.")
 def doctor(call: Call, *, fix: bool) -> int:
     """Look for what is broken or missing in a workspace, and say what to do; exit code 1 when there is."""
@@ -120,7 +119,6 @@ def rebuild_db(call: Call) -> int:
     """Build results.duckdb anew from the run folders, and report what was found."""
     from engine.results.store import rebuild
 
-    call.ws.read_config()
     report = rebuild(call.ws)
 
     def show_report() -> None:
@@ -137,7 +135,7 @@ def base() -> None:
     """Base models: look at one, change the workspace's, the card of the embedded one."""
 
 
-@command("card", examples=("base card", "base card --json"))
+@command("card", examples=("base card", "base card --json"), anywhere=True)
 def card(call: Call) -> int:
     """Print the card of the embedded base model: recipe, losses, how well it copies."""
     folder = embedded_base()
@@ -145,11 +143,12 @@ def card(call: Call) -> int:
         raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
     facts = folder / "build.json"
     value = read_json(facts) if facts.exists() else {}
-    call.answer(value, lambda: click.echo(in_terminal((folder / "README.md").read_text(encoding="utf-8"))))
-    return 0
+    return call.answer(
+        value, lambda: click.echo(in_terminal((folder / "README.md").read_text(encoding="utf-8")))
+    )
 
 
-@command("bench", examples=("bench train", "bench eval --base 0.5b --json"))
+@command("bench", examples=("bench train", "bench eval --base 0.5b --json"), anywhere=True)
 @click.argument("name")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def bench(call: Call, *, name: str, options: tuple[str, ...]) -> int:
@@ -183,6 +182,7 @@ for _one in (card, bases.probe, bases.use):
         "keys allow https://models.lan --private --key MODELS_API_KEY",
         "keys forget localhost:8000",
     ),
+    anywhere=True,
 )
 @click.argument("action", required=False, type=click.Choice(["allow", "forget"]))
 @click.argument("address", required=False)
@@ -214,8 +214,7 @@ def keys(call: Call, *, action: str | None, address: str | None, key: str | None
         }
         for one in found
     ]
-    call.answer({"addresses": value, "kept_in": str(kept_in())}, lambda: _show(found))
-    return 0
+    return call.answer({"addresses": value, "kept_in": str(kept_in())}, lambda: _show(found))
 
 
 def _show(found: list[Permit]) -> None:
@@ -235,6 +234,3 @@ def _remark(permit: Permit) -> None:
         socket.getaddrinfo(permit.host, permit.port)
     except (OSError, UnicodeError):
         note(f"{permit.host} cannot be looked up from here now.")
-
-
-COMMANDS = (machine, doctor, rebuild_db, base, bench, keys)

@@ -53,7 +53,6 @@ def export_table(call: Call, *, what: str, file: Path, split: str | None, **aske
             f"{file} has no ending that says how to write it.", "End it in .csv, .parquet or .tex."
         )
     assert form in get_args(tables.Form)
-    call.ws.read_config()
     paper = None
     if what in ("comparison", "personas"):
         found = compare_variants(call.ws, split=split or opening_split(call.ws), bands=False, **asked)
@@ -64,8 +63,4 @@ def export_table(call: Call, *, what: str, file: Path, split: str | None, **aske
         made = makers[what](call.ws)
     write_atomically(file, tables.written(made, form, paper=paper))  # type: ignore[arg-type]
     value = {"written": str(file), "rows": len(made), "columns": list(made.columns)}
-    call.answer(value, lambda: call.say(f"{file}: {len(made):,} rows, {len(made.columns)} columns."))
-    return 0
-
-
-COMMANDS = (export_table,)
+    return call.answer(value, lambda: call.say(f"{file}: {len(made):,} rows, {len(made.columns)} columns."))

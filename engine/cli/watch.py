@@ -99,10 +99,9 @@ def answer(call: Call, records: Sequence[RunRecord], *, detach: bool, target: st
             out().print(f"{record.run_id}: {record.state}")
         call.say(f"Watch: {call.command('status')}")
 
-    call.answer(
+    return call.answer(
         {"run_id": target or records[-1].run_id, "runs": [record.to_json() for record in records]}, show
     )
-    return 0
 
 
 def failure(record: RunRecord, ws: Workspace) -> EngineError:
@@ -120,8 +119,7 @@ def _answer_ended(call: Call, records: Sequence[RunRecord], asked: str | None) -
         "runs": [record.to_json() for record in records],
     }
     if not bad:
-        call.answer(value, lambda: call.say(f"Done. See: {call.command('compare')}"))
-        return 0
+        return call.answer(value, lambda: call.say(f"Done. See: {call.command('compare')}"))
     error = failure(bad[0], call.ws)
     if not call.as_json:
         raise error

@@ -62,7 +62,7 @@ def sha256(path: Path) -> str:
     if kept is not None and kept[0] == before:
         _known[path] = kept
         return kept[1]
-    refuse_other_than_files(path)
+    refuse_other_than_files(path, path.stat())
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if before and stamp(path) == before and time.time_ns() - max(before[2:]) > _SETTLED_NS:

@@ -23,7 +23,21 @@ def locked(path: Path, *, what: str, timeout_seconds: float = 60.0) -> Iterator[
     Not reentrant. Raises EngineError when another process keeps `what` busy for `timeout_seconds`,
     or when the folder cannot be written.
     """
-    lock = _acquire(path, what=what, timeout_seconds=timeout_seconds)
+    try:
+        make_folder(path.parent)
+        lock = FileLock(path, thread_local=False, preserve_lock_file=True)
+        lock.acquire(timeout=timeout_seconds, poll_interval=_POLL_SECONDS)
+    except Timeout as error:
+        who = ", ".join(f"process {one}" for one in holders(path)) or "another process"
+        raise EngineError(
+            f"{what} is busy: {who} holds {path.name}.",
+            "Wait a moment and repeat. If it stays so, run: python -m engine doctor",
+        ) from error
+    except OSError as error:
+        raise EngineError(
+            f"{path.parent} cannot be written: {error.strerror or error}.",
+            "Check that the folder exists, belongs to you and that the disk is not full.",
+        ) from error
     try:
         yield
     finally:
@@ -84,22 +98,3 @@ def _command(pid: str) -> str:
         return "gone meanwhile"
     halted = "; it is stopped" if state in "Tt" else ""
     return " ".join(word for word in words if word)[:200] + halted
-
-
-def _acquire(path: Path, *, what: str, timeout_seconds: float) -> FileLock:
-    try:
-        make_folder(path.parent)
-        lock = FileLock(path, thread_local=False, preserve_lock_file=True)
-        lock.acquire(timeout=timeout_seconds, poll_interval=_POLL_SECONDS)
-    except Timeout as error:
-        who = ", ".join(f"process {one}" for one in holders(path)) or "another process"
-        raise EngineError(
-            f"{what} is busy: {who} holds {path.name}.",
-            "Wait a moment and repeat. If it stays so, run: python -m engine doctor",
-        ) from error
-    except OSError as error:
-        raise EngineError(
-            f"{path.parent} cannot be written: {error.strerror or error}.",
-            "Check that the folder exists, belongs to you and that the disk is not full.",
-        ) from error
-    return lock

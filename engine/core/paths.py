@@ -203,7 +203,7 @@ def read_bytes(path: Path) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe has no end to wait for
         try:
             found = os.fstat(handle)
-            _refuse_other_than_files(path, found)
+            refuse_other_than_files(path, found)
             if found.st_size > _LARGEST_BYTES:
                 raise TornFile(path, f"holds {found.st_size / 1e9:.1f} GB, which nothing here writes.")
             with open(handle, "rb", closefd=False) as file:
@@ -220,13 +220,8 @@ def read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def refuse_other_than_files(path: Path) -> None:
-    """Raise TornFile where a folder, a pipe or anything else lies in a file's place, FileNotFoundError where
-    nothing does."""
-    _refuse_other_than_files(path, path.stat())
-
-
-def _refuse_other_than_files(path: Path, found: os.stat_result) -> None:
+def refuse_other_than_files(path: Path, found: os.stat_result) -> None:
+    """Raise TornFile where what was found in a file's place is a folder, a pipe or anything else."""
     if not stat.S_ISREG(found.st_mode):
         what = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
         raise TornFile(path, f"is {what}.", f"Put the file back in its place, or remove {path}.")

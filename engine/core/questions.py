@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from engine.core.errors import EngineError
@@ -112,11 +112,6 @@ def new_id() -> str:
 def is_id(text: str | None) -> bool:
     """Say whether a text (from an address) has the form of a question id."""
     return bool(text) and len(text or "") == 2 * _ID_BYTES and set(text or "") <= set("0123456789abcdef")
-
-
-def as_json(record: Question | Answer) -> dict[str, Any]:
-    """Return a record as a JSON object."""
-    return asdict(record)
 
 
 def refuse_empty(message: str) -> None:

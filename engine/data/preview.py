@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -81,10 +81,6 @@ class Preview:
     refused: str = ""
     remedy: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
-
 
 @changes("look at data", least="own")
 def preview(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -> Preview:
@@ -132,7 +128,11 @@ def _look(ws: Workspace, source: Source, choices: Choices) -> Preview:
         source.label,
         layout.title if layout else "",
         _columns(shown, mapping),
-        tuple(_shown_row(row) for one in shown[:1] for row in one.rows[:_ROWS]),
+        tuple(
+            {key: _short(value) for key, value in row.items()}
+            for one in shown[:1]
+            for row in one.rows[:_ROWS]
+        ),
         mapping.as_json(),
         speakers_of([row for one in shown for row in one.rows], mapping)[:_SPEAKERS],
         _outcome(ready) if ready else {},
@@ -163,10 +163,6 @@ def _columns(shown: Sequence[Sample], mapping: Mapping) -> tuple[Column, ...]:
 
 def _example(column: str, rows: Sequence[dict[str, Any]]) -> str:
     return next((_short(value) for row in rows if (value := value_at(row, column)) is not None), "")
-
-
-def _shown_row(row: dict[str, Any]) -> dict[str, str]:
-    return {key: _short(value) for key, value in row.items()}
 
 
 def _short(value: Any) -> str:

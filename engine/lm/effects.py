@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, NotRequired, cast
 
 from pydantic import ConfigDict, Field
@@ -179,7 +179,7 @@ class Recipe:
     def as_json(self) -> dict[str, Any]:
         """Return the one form in which recipes are written."""
         plain = self.with_prompt()
-        remote = {"remote": self.remote.as_json()} if self.remote else {}
+        remote = {"remote": asdict(self.remote)} if self.remote else {}
         return {"effects": [_written(effect) for effect in plain.effects], **remote}
 
 
@@ -411,7 +411,7 @@ def _before(recipe: Recipe, outer: Prompt) -> dict[str, Any] | None:
             adapters.append({"run": effect.run})
         else:
             return None
-    start = {"remote": recipe.remote.as_json()} if recipe.remote else {"adapters": adapters}
+    start = {"remote": asdict(recipe.remote)} if recipe.remote else {"adapters": adapters}
     if recipe.remote and acting:
         return None
     return {**start, "profile": told.profile, "memories": told.memories, **recent}

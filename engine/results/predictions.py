@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,7 @@ class Predictions:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return {
-            "task": self.task,
-            "answered": self.answered,
-            "unanswered": self.unanswered,
-            "hidden": self.hidden,
-            "of_hidden": self.of_hidden,
-            "files": [str(path) for path in self.files],
-        }
+        return {**asdict(self), "files": [str(path) for path in self.files]}
 
 
 def export_predictions(

@@ -55,11 +55,6 @@ def read(ws: Workspace) -> dict[str, Label]:
     return {run_id: label for run_id, label in found.items() if label != NONE}
 
 
-def of_run(ws: Workspace, run_id: str) -> Label:
-    """Return one run's label."""
-    return read(ws).get(run_id, NONE)
-
-
 @changes("label a run")
 def label(
     ws: Workspace, run_ids: Sequence[str], *, add: Iterable[str] = (), drop: Iterable[str] = (), **told: Any

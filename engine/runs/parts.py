@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,3 @@ def rows_of_others(part: Part | None, batches: Sequence[Sequence[int]]) -> froze
         raise PartDone
     others = (rows for number, rows in enumerate(batches) if number % part.of != part.number)
     return frozenset(row for rows in others for row in rows)
-
-
-def end_of_part(part: Part) -> NoReturn:
-    """Raise PartDone: what comes now is for the process that does the rest."""
-    raise PartDone

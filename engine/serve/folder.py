@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace, read_if_whole, read_record, write_json
-from engine.core.questions import Answer, Question, as_json, is_id
+from engine.core.questions import Answer, Question, is_id
 from engine.runs.background import Background
 from engine.runs.processes import ProcessIdentity
 
@@ -43,7 +44,7 @@ def _answer(ws: Workspace, question_id: str) -> Path:
 
 def write_question(ws: Workspace, question: Question) -> None:
     """Write a question, before anybody is told of it."""
-    write_json(_question(ws, question.question_id), as_json(question))
+    write_json(_question(ws, question.question_id), asdict(question))
 
 
 def find_question(ws: Workspace, question_id: str) -> Question:
@@ -65,7 +66,7 @@ def recent_questions(ws: Workspace, most: int = 50) -> list[Question]:
 
 def write_answer(ws: Workspace, answer: Answer) -> None:
     """Write an answer that has ended."""
-    write_json(_answer(ws, answer.question_id), as_json(answer))
+    write_json(_answer(ws, answer.question_id), asdict(answer))
 
 
 def kept_answer(ws: Workspace, question_id: str) -> Answer | None:

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.questions import Answer, Question, Reply, as_json, failed
+from engine.core.questions import Answer, Question, Reply, failed
 from engine.runs import leases, slots
 from engine.runs.processes import identity
 from engine.serve import line
@@ -128,7 +128,7 @@ class Desk:
             found = self._answers.get(name) or kept_answer(self._ws, name)
         if found is None:
             raise EngineError(f"The answer to {name} is gone.", "Ask again.")
-        return {"answer": as_json(found)}
+        return {"answer": asdict(found)}
 
     def _cancel(self, name: str) -> dict[str, Any]:
         with self._changed:

@@ -69,12 +69,7 @@ def clone(
     seen = look(ws)
     upstream = _kept_upstreams(seen, spec, registry.get(spec.experiment, ws), settings)
     made = plan(
-        ws,
-        spec.experiment,
-        settings,
-        seed=spec.seed if seed is None else seed,
-        upstream=upstream,
-        seen=seen,
+        ws, spec.experiment, settings, seed=spec.seed if seed is None else seed, upstream=upstream, seen=seen
     )
     if made.target.run_id == run_id:
         raise EngineError(

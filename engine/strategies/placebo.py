@@ -91,8 +91,7 @@ def step(context: RunContext) -> None:
     pairing = derange(kinds, seed=context.spec.seed)
     if pairing is None:
         raise EngineError(
-            f"Not applicable here: {made.name} answers these {len(known)} personas all alike.",
-            _TWO,
+            f"Not applicable here: {made.name} answers these {len(known)} personas all alike.", _TWO
         )
     if not pairing.is_permutation:
         context.log(

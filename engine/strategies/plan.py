@@ -307,10 +307,7 @@ class _Planner:
             return
         like = self._spec_of(target.upstream.get(reference.EXPERIMENT) or self.seen.reference)
         settings = matched.parameters_like(like.parameters if like else self.asked, entry.name)
-        for name, given, role in (
-            ("matched", settings, MATCHED_TO),
-            ("placebo", {"of": entry.name}, "of"),
-        ):
+        for name, given, role in (("matched", settings, MATCHED_TO), ("placebo", {"of": entry.name}, "of")):
             control = self.entry(name)
             try:
                 valid = validate(control, {**given, **self.settings.model_dump()})

@@ -112,10 +112,7 @@ def _word(verdict: str, *, is_chosen: bool) -> None:
     st.badge(f"{verdict} on test", icon=icon, color=colour)  # type: ignore[arg-type]
 
 
-_VERDICTS = {
-    BETTER: (":material/check_circle:", "green"),
-    WORSE: (":material/cancel:", "red"),
-}
+_VERDICTS = {BETTER: (":material/check_circle:", "green"), WORSE: (":material/cancel:", "red")}
 
 
 def _remarks(ws: Workspace, view: View) -> None:

@@ -82,11 +82,7 @@ def _scatter(view: View, table: pd.DataFrame, candidate: str) -> Any:
 def _distribution(view: View, table: pd.DataFrame, candidate: str) -> Any:
     st.subheader("How differences spread", anchor=False)
     event = frame.chart(
-        distribution_chart(
-            table,
-            mean=float(table["difference"].mean()),
-            metric=view.metric,
-        ),
+        distribution_chart(table, mean=float(table["difference"].mean()), metric=view.metric),
         key=f"compare_spread_{candidate}",
         on_select="rerun",
         alt=f"How many personas there are at each difference between {candidate} and {view.reference}",
@@ -163,8 +159,7 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
             "called": st.column_config.TextColumn("Persona", width="medium"),
             "difference": st.column_config.NumberColumn("Difference"),
             "true": st.column_config.NumberColumn(
-                "Gain, luck taken out",
-                help="Drawn to the mean of all personas as far as they are alike.",
+                "Gain, luck taken out", help="Drawn to the mean of all personas as far as they are alike."
             ),
             "outcome": st.column_config.TextColumn("Outcome"),
             "candidate": st.column_config.NumberColumn(candidate),

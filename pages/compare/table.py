@@ -55,9 +55,7 @@ _COLUMNS: Final[Mapping[str, Any]] = {
         width=250,
     ),
     "noise": _text(
-        "Noise",
-        help="Of training. Within: by chance alone, seeds of one recipe differ as much.",
-        width=76,
+        "Noise", help="Of training. Within: by chance alone, seeds of one recipe differ as much.", width=76
     ),
     "steps": _number(
         "Steps",
@@ -119,11 +117,7 @@ def show(view: View) -> None:
 def leaderboard(view: View, candidate: str | None) -> None:
     """Show every variant, the reference first; a selected row is the variant looked at."""
     metric, found = view.metric, view.found
-    table = leaderboard_table(
-        found["rows"],
-        reference=view.reference,
-        metric=metric,
-    )
+    table = leaderboard_table(found["rows"], reference=view.reference, metric=metric)
     table["criterion"] = [_reached(found, name) for name in table["variant"]]
     table["steps"] = [row.get("steps") for row in found["rows"]]
     table["why"] = [_lacks(row) for row in found["rows"]]
@@ -165,11 +159,7 @@ def _unseen(view: View) -> None:
     if found is None:
         return
     second, metric = replace(view, found=found), view.metric
-    table = leaderboard_table(
-        found["rows"],
-        reference=second.reference,
-        metric=metric,
-    )
+    table = leaderboard_table(found["rows"], reference=second.reference, metric=metric)
     st.markdown(
         f"**Unseen personas**: {metric.label} of who serves them, against {frame.plain(second.reference)}",
         help="They were kept out of all training, choices, clusters and placebos. Verdicts and Holm's "

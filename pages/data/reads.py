@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from engine.core import integrity
 from engine.core.base_folder import base_on_disk
@@ -13,7 +12,6 @@ from engine.core.kept import is_kept, kept
 from engine.core.paths import Workspace
 from engine.data.checks import REPEATS, kept_repeats
 from engine.data.dataset import contents
-from engine.data.likeness import Pair
 from engine.lm.lengths import Lengths, lengths_in
 from engine.results.checks import study_checks
 from pages.shared import reads
@@ -77,14 +75,6 @@ def _lengths(ws: Workspace) -> Lengths | None:
     return None if held == _UNREADABLE else held
 
 
-def _repeats(ws: Workspace) -> list[Pair]:
-    return list(kept_repeats(ws))
-
-
-def _checks(ws: Workspace) -> list[Mapping[str, Any]]:
-    return study_checks(ws)
-
-
-checks = reads.kept(_checks, version=_with_scorer)
+checks = reads.kept(study_checks, version=_with_scorer)
 lengths = reads.kept(_lengths, version=_with_scorer)
-repeated = reads.kept(_repeats, version=_with_scorer)
+repeated = reads.kept(kept_repeats, version=_with_scorer)

@@ -35,7 +35,7 @@ def show() -> None:
         )
         return
     with st.container(key="persona_top"):  # head.css keeps its place: it is drawn once all is chosen
-        head = st.container(horizontal=True, vertical_alignment="center")
+        head = st.container(horizontal=True, vertical_alignment="center", key="persona_head")
         told = st.container()
     title = head.empty()
     asked = str(st.query_params.get("persona") or st.session_state.get(_LAST) or "")
@@ -183,7 +183,7 @@ def _numbers(
         if goes:
             facts.append(("Routed to", goes, f"By {name}, from validation alone."))
     if facts:
-        with st.container(horizontal=True, gap="medium", key="numbers_persona"):
+        with st.container(horizontal=True, gap="medium", key=f"numbers_persona_{len(facts)}"):
             for label, value, told in facts:
                 st.metric(frame.plain(label), frame.plain(value), help=frame.plain(told), width="content")
 
@@ -297,7 +297,7 @@ def _show(ws: Workspace, scene: Scene, found: Sequence[Answered], **told: Any) -
         reference=scene.reference,
         looked_at=scene.variant,
         bounds=scene.bounds,
-        on_choose=_choose_example,
+        on_choose=partial(addresses.point, "example"),
         **told,
     )
 
@@ -324,10 +324,6 @@ def _replies(ws: Workspace, scene: Scene, persona_id: str, found: Sequence[Answe
         icon=":material/chat:",
         query_params={"persona": persona_id, "example": shown, "variant": cast},
     )
-
-
-def _choose_example(example_id: str) -> None:
-    addresses.point("example", example_id)
 
 
 def _nothing_scored() -> None:

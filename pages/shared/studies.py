@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from engine.core import known, roles
+from engine.core import opened, roles
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, make_folder, open_workspace
 from engine.core.plain import in_markdown as plain
@@ -40,7 +40,7 @@ def here() -> Workspace | None:
         return None
     held: tuple[str, Workspace] | None = st.session_state.get(_HELD)
     if held is None or held[0] != name or not held[1].root.is_dir():
-        found = known.by_address(name)
+        found = opened.by_address(name)
         held = (name, found) if found else None
         st.session_state[_HELD] = held
     return held[1] if held else None
@@ -48,7 +48,7 @@ def here() -> Workspace | None:
 
 def address(page: str, ws: Workspace) -> str:
     """Return the address of a page over a workspace; `page` is "" for the first."""
-    return page if ws.root == open_workspace().root else f"{known.name_in_address(ws)}.{page or _HOME}"
+    return page if ws.root == open_workspace().root else f"{opened.name_in_address(ws)}.{page or _HOME}"
 
 
 def switcher(ws: Workspace) -> None:
@@ -56,14 +56,14 @@ def switcher(ws: Workspace) -> None:
     if not roles.may("own"):
         return
     if ws.config.exists() and st.session_state.get("studies_seen") != ws.root:
-        known.remember(ws)
+        opened.remember(ws)
         st.session_state["studies_seen"] = ws.root
     told = "The study that is open; the others, and a new one"
     with st.popover(
         plain(ws.root.name or str(ws.root)), icon=":material/folder_open:", width="stretch", help=told
     ):
         own = open_workspace()
-        others = {one.root: one for one in (own, *known.known()) if one.root != ws.root}
+        others = {one.root: one for one in (own, *opened.workspaces()) if one.root != ws.root}
         st.caption(plain(f"This study is in {ws.root}"))
         if others:
             st.html("<br>".join(_link(one) for one in others.values()))
@@ -111,7 +111,7 @@ def begin(folder: str) -> Workspace:
     if root.is_dir() and any(root.iterdir()) and not ws.config.exists():
         raise EngineError(f"{root} holds other things.", "Give a new folder, or that of a workspace.")
     make_folder(ws.root)
-    if not known.remember(ws):
+    if not opened.remember(ws):
         raise EngineError("The list of your studies cannot be written.", "Give it a folder: XDG_CONFIG_HOME")
     return ws
 

@@ -121,8 +121,7 @@ def verdict(found: Verdict, reference: str) -> None:
     sign, colour = _TEST_SIGNS.get(word, _TEST_SIGNS["not confirmed"])
     st.badge(f"{sign} {word.capitalize()} on test", color=colour)  # type: ignore[arg-type]
     st.metric(
-        frame.plain(f"{found.variant} against {reference}, on test"),
-        f"{signed_points(tested.delta)} points",
+        frame.plain(f"{found.variant} against {reference}, on test"), f"{signed_points(tested.delta)} points"
     )
     st.caption(f"{_numbers(tested)} Chosen on validation, judged here once.")
 

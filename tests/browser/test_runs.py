@@ -34,7 +34,7 @@ def test_runs_are_seen_marked_deleted_brought_back_and_saved(visit: Open, tmp_pa
         tab.go(f"runs?run={trained}")
         page.get_by_role("button", name="Star", exact=False).click()
         expect(page.get_by_role("button", name="Unstar")).to_be_visible()
-        assert labels.of_run(ws, trained).star
+        assert labels.read(ws)[trained].star
         svg = _saved(page, "Save chart", "SVG").decode()
         assert f"Loss of {trained} in training and validation by step" in svg
         table = pd.read_csv(io.BytesIO(_saved(page, "Save table", "CSV")))
@@ -48,7 +48,7 @@ def test_runs_are_seen_marked_deleted_brought_back_and_saved(visit: Open, tmp_pa
         assert trained not in {record.run_id for record in jobs.list_runs(ws)}
         page.get_by_role("button", name="Undo").click()
         expect(page.get_by_text("4 done")).to_be_visible()
-        assert labels.of_run(ws, trained).star
+        assert labels.read(ws)[trained].star
         tab.assert_clean()
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from engine.core import known
+from engine.core.opened import name_in_address, remember
 from engine.core.paths import Workspace
 from tests.browser.conftest import Open
 from tests.sample_study import prepare_world
@@ -26,8 +26,8 @@ def test_a_tab_goes_to_another_study_and_stays_there(
     visit: Open, full_app: str, full: Workspace, tmp_path: Path
 ) -> None:
     other = prepare_world(tmp_path / "pilot", personas=4, dialogues=5)
-    known.remember(other)
-    name = known.name_in_address(other)
+    remember(other)
+    name = name_in_address(other)
     tab, beside = visit(full_app), visit(full_app)
     page = tab.go()
     _switcher(page, full.root.name)

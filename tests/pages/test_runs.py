@@ -121,7 +121,7 @@ def test_a_run_is_labelled_and_found_by_it_in_the_address(open_page: Open, prepa
     next(one for one in app.text_input if one.label == "Title").set_value("The one in the paper")
     next(one for one in app.text_area if one.label == "Note").set_value("Rank was *too* high.")
     app.button(key=f"{form}_save").click().run()
-    assert labels.of_run(prepared, first) == labels.Label(
+    assert labels.read(prepared)[first] == labels.Label(
         title="The one in the paper", note="Rank was *too* high.", star=True
     )
     assert "The one in the paper" in [entry.value for entry in app.subheader]

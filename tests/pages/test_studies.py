@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.core import keyring, known, roles
+from engine.core import keyring, opened, roles
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from pages.shared import studies
@@ -23,21 +23,21 @@ def test_a_workspace_is_known_until_its_folder_is_gone(tmp_path: Path) -> None:
     first, second = (Workspace(tmp_path / name / "study") for name in ("a", "b"))
     for ws in (first, second, first):
         ws.root.mkdir(parents=True, exist_ok=True)
-        assert known.remember(ws)
-    assert known.known() == [first, second]
-    names = {known.name_in_address(ws) for ws in (first, second)}
+        assert opened.remember(ws)
+    assert opened.workspaces() == [first, second]
+    names = {opened.name_in_address(ws) for ws in (first, second)}
     assert len(names) == 2
-    assert {known.by_address(name) for name in names} == {first, second}
+    assert {opened.by_address(name) for name in names} == {first, second}
     shutil.rmtree(first.root)
-    assert known.known() == [second]
-    assert known.by_address(known.name_in_address(first)) is None
+    assert opened.workspaces() == [second]
+    assert opened.by_address(opened.name_in_address(first)) is None
     (tmp_path / "config" / "persona-lab" / "workspaces.json").write_text("[torn")
-    assert known.known() == []
+    assert opened.workspaces() == []
 
 
 def test_an_address_says_which_workspace_it_is_about() -> None:
     ws = Workspace(Path("/somewhere/My Pilot"))
-    name = known.name_in_address(ws)
+    name = opened.name_in_address(ws)
     assert name.startswith("my-pilot-")
     assert studies.named(f"http://localhost:8501/{studies.address('compare', ws)}") == name
     assert studies.named(f"http://localhost:8501/{studies.address('', ws)}") == name
@@ -47,7 +47,7 @@ def test_an_address_says_which_workspace_it_is_about() -> None:
 
 def test_a_new_study_is_a_new_folder_or_a_workspace(tmp_path: Path) -> None:
     made = studies.begin(f" {tmp_path / 'new'} ")
-    assert known.known() == [made] == [Workspace(tmp_path / "new")]
+    assert opened.workspaces() == [made] == [Workspace(tmp_path / "new")]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     for folder in ("relative/folder", str(tmp_path / "other")):

@@ -57,7 +57,7 @@ def test_a_deleted_run_is_gone_everywhere_and_comes_back_as_it_was(study: Worksp
     deleting.restore(study, [run_id])
     assert _files(study) == before
     assert {one.variant for one in store.variants(study)} == variants
-    assert labels.of_run(study, run_id).star
+    assert labels.read(study)[run_id].star
     assert deleting.deleted(study) == []
 
 

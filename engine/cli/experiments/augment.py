@@ -57,8 +57,7 @@ def preview_command(
 
         nearness = Scorer(call.ws).nearness
     found = preview(call.ws, persona_id, count, methods=names, growing=growing, nearness=nearness)
-    call.answer(_record(found), lambda: _show(found))
-    return 0
+    return call.answer(_record(found), lambda: _show(found))
 
 
 def _record(found: Preview) -> dict[str, Any]:
@@ -96,5 +95,3 @@ def _show_one(pair: Attempt, named: str) -> None:
 
 
 augment.add_command(preview_command)
-
-COMMANDS = (augment,)

@@ -43,6 +43,7 @@ DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be run, 
         "run per-persona --launcher ray --ray-address 10.0.0.1:6379",
         "run --list",
     ),
+    anywhere=True,
 )
 @click.argument("name", required=False)
 @SETTINGS
@@ -87,8 +88,7 @@ def run(
     only: the runs go on.
     """
     if list_them:
-        call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
-        return 0
+        return call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
     if name is None:
         raise EngineError(
             "Which experiment?",
@@ -105,13 +105,12 @@ def run(
     )
 
 
-@command("experiments", examples=("experiments", "experiments cluster", "experiments --json"))
+@command("experiments", examples=("experiments", "experiments cluster", "experiments --json"), anywhere=True)
 @click.argument("name", required=False)
 def experiments_command(call: Call, *, name: str | None) -> int:
     """Show what can be run: each experiment's question, what it needs, its parameters and presets."""
     records = experiments(call.ws) if name is None else [experiment_record(registry.get(name, call.ws))]
-    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
-    return 0
+    return call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
 
 
 def read_settings(given: Iterable[str]) -> dict[str, Any]:
@@ -143,8 +142,7 @@ def launch(
         note(line)
     if dry_run:
         planned = with_obstacle(call.ws, planned, machine)
-        call.answer(plan_record(planned), lambda: show_plan(planned))
-        return 0
+        return call.answer(plan_record(planned), lambda: show_plan(planned))
     submitted = jobs.submit(call.ws, planned, machine=machine)
     for entry in submitted:
         if entry.what == "resumed":
@@ -253,7 +251,7 @@ def _show_parameters(form: type[Parameters]) -> None:
         out().print(Text(f"  --set {entry['name']}={typed(entry['default'])}   {entry['description']}"))
 
 
-@command("estimates", examples=("estimates", "estimates --json"))
+@command("estimates", examples=("estimates", "estimates --json"), anywhere=True)
 def estimates(call: Call) -> None:
     """Compare the estimate made before each run with the time that it took."""
     found = costs.check(scan(call.ws))
@@ -272,6 +270,3 @@ def _show(found: list[Checked], median: float | None) -> None:
         shown.add_row(one.run_id, *times, percent(one.error))
     out().print(shown)
     out().print(f"Median error of {len(found)} runs: {percent(median)}")
-
-
-COMMANDS = (run, experiments_command, estimates)

@@ -56,14 +56,10 @@ def reference(call: Call, *, run_id: str | None) -> int:
     )
     if found is None:
         raise EngineError("There is no reference yet.", f"Make one: {call.command('run', 'unified')}")
-    call.answer(asdict(found), lambda: out().print(_words(found), soft_wrap=True))
-    return 0
+    return call.answer(asdict(found), lambda: out().print(_words(found), soft_wrap=True))
 
 
 def _words(found: references.Reference) -> str:
     how = "the first there was" if found.by == "first" else "chosen"
     instead = f", instead of {found.instead_of}" if found.instead_of else ""
     return f"{found.run_id}: {how}, {ago(found.at)}{instead}."
-
-
-COMMANDS = (repeat, reference)

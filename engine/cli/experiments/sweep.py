@@ -68,8 +68,7 @@ def sweep(
     plans = plan_sweep(call.ws, chosen, read_settings(settings), seed=seed)
     if dry_run:
         together = with_obstacle(call.ws, as_one(plans))
-        call.answer({"plans": [plan_record(one) for one in plans]}, lambda: show_plan(together))
-        return 0
+        return call.answer({"plans": [plan_record(one) for one in plans]}, lambda: show_plan(together))
     return launch_all(call, plans, detach=detach) or (0 if detach else _answer_results(call, chosen))
 
 
@@ -90,10 +89,8 @@ def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str
         failed = launch_all(call, [plan(call.ws, name, given)], detach=False)
         if failed:
             return failed
-    call.ws.read_config()
     found = [one for one in pilots(call.ws, split=split) if name in (None, one.experiment)]
-    call.answer({"pilots": [asdict(one) for one in found]}, lambda: _show_pilots(call, found))
-    return 0
+    return call.answer({"pilots": [asdict(one) for one in found]}, lambda: _show_pilots(call, found))
 
 
 def _sweep(ws: Workspace, name: str, given: str | None) -> Sweep:
@@ -110,8 +107,7 @@ def launch_all(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
         note(line)
     run_ids = [entry.record.run_id for entry in jobs.submit(call.ws, joined)]
     if detach:
-        call.answer({"runs": run_ids}, lambda: out().print(f"{count(len(run_ids), 'run')} queued."))
-        return 0
+        return call.answer({"runs": run_ids}, lambda: out().print(f"{count(len(run_ids), 'run')} queued."))
     bad = [record for record in watch(call.ws, run_ids, quiet=call.as_json) if record.state != "succeeded"]
     if bad:
         raise failure(bad[0], call.ws)
@@ -121,13 +117,11 @@ def launch_all(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
 def _answer_results(call: Call, chosen: Sweep) -> int:
     from engine.results.comparing.sweeps import sweep_results_of
 
-    call.ws.read_config()
     found = sweep_results_of(call.ws, chosen)
-    call.answer(
+    return call.answer(
         {"sweep": chosen.name, "results": [asdict(one) for one in found]},
         lambda: _show_results(chosen, found),
     )
-    return 0
 
 
 def _show_results(chosen: Sweep, found: Sequence[Any]) -> None:
@@ -186,6 +180,3 @@ def _prospects(made: Any) -> Any:
             f"{words}: {signed_points(one.effect)}", percent(one.power), percent(one.power_low), *needed
         )
     return shown
-
-
-COMMANDS = (sweep, pilot)

@@ -49,13 +49,11 @@ def tune(
     """
     from engine.results import tuning
 
-    call.ws.read_config()
     if name is None:
         found = tuning.tuned(call.ws)
-        call.answer(
+        return call.answer(
             {"tuned": [asdict(one) for one in found]}, lambda: _show_tuned(tuning.tuned_words(call.ws))
         )
-        return 0
     entry, ground, fixed = registry.get(name, call.ws), read_ground(call.ws), read_settings(settings)
     asked, each = Budget.read(budget), _seconds_a_run(call, name, fixed)
     if asked.seconds and not each and not dry_run:  # the defaults are tried anyway: by them it is measured
@@ -69,8 +67,7 @@ def tune(
     drawn = drawn[: rounds[0].settings]
     if dry_run:
         value = {"rounds": [asdict(one) for one in rounds], "settings": drawn}
-        call.answer(value, lambda: _show_rounds(rounds, drawn))
-        return 0
+        return call.answer(value, lambda: _show_rounds(rounds, drawn))
     tried = _Tried(drawn)
     for rung in rounds:
         share = (rung.personas or known) / known
@@ -226,6 +223,3 @@ def _show_rounds(rounds: Sequence[Rung], drawn: Sequence[Mapping[str, Any]]) -> 
 def _show_tuned(lines: Sequence[str]) -> None:
     for line in lines or ["Nothing was tuned here."]:
         note(line)
-
-
-COMMANDS = (tune,)

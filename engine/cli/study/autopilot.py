@@ -29,14 +29,12 @@ def group() -> None:
 @click.option("--wait", is_flag=True, help="Follow its log to the end; interrupting ends the following only.")
 def start(call: Call, *, name: str, cluster: str | None, wait: bool) -> int:
     """Start walking a tree, or go on where it was stopped."""
-    call.ws.read_config()
     begun = autopilot.start(call.ws, name, cluster=cluster)
     if not wait:
-        call.answer(
+        return call.answer(
             asdict(begun),
             lambda: call.say(f"The autopilot walks {name}. Watch: {call.command('autopilot', 'status')}"),
         )
-        return 0
     ended = _follow(call, begun.flight)
     call.answer(_pilot_record(call), lambda: None)
     return 0 if ended == "finished" else 1
@@ -46,16 +44,15 @@ def start(call: Call, *, name: str, cluster: str | None, wait: bool) -> int:
 @click.option("--cancel-run", is_flag=True, help="Cancel the runs it launched and that have not ended, too.")
 def stop(call: Call, *, cancel_run: bool) -> int:
     """Stop walking. The run under way goes on, unless told otherwise."""
-    call.ws.read_config()
     ended = autopilot.stop(call.ws, cancel_run=cancel_run)
-    call.answer(asdict(ended), lambda: call.say(f"Stopped. Resume it: {call.command('autopilot', 'start')}"))
-    return 0
+    return call.answer(
+        asdict(ended), lambda: call.say(f"Stopped. Resume it: {call.command('autopilot', 'start')}")
+    )
 
 
 @command("status", examples=("autopilot status", "autopilot status --json"))
 def status(call: Call) -> int:
     """Show what the autopilot walks, where it is, and its log."""
-    call.ws.read_config()
     value = _pilot_record(call)
 
     def show() -> None:
@@ -68,8 +65,7 @@ def status(call: Call) -> int:
         for entry in value["log"]:
             _echo(entry["seconds"], entry["text"])
 
-    call.answer(value, show)
-    return 0
+    return call.answer(value, show)
 
 
 def _pilot_record(call: Call) -> dict[str, Any]:
@@ -98,5 +94,3 @@ def _echo(seconds: float, text: str) -> None:
 
 for _command in (start, stop, status):
     group.add_command(_command)
-
-COMMANDS = (group,)

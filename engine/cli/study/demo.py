@@ -19,10 +19,10 @@ FOLDER = REPOSITORY / "data" / "demo"
 EXPERIMENTS = ("unified", "profile-prompt", "retrieval", "ceiling")
 
 
-@command("demo", examples=("demo", "demo --personas 10 --workspace W"))
+@command("demo", examples=("demo", "demo --personas 10 --workspace W"), anywhere=True)
 @click.option("--personas", type=click.IntRange(min=5), default=20, show_default=True)
 @click.option("--dialogues", type=click.IntRange(min=10), default=50, show_default=True)
-def demo(call: Call, *, personas: int, dialogues: int) -> int:
+def demo(call: Call, *, personas: int, dialogues: int) -> None:
     """Prepare a small world, train the unified LoRA, score it beside its rivals, and compare.
 
     Uses data/demo unless --workspace names another folder. Run twice, it shows the results it has.
@@ -41,7 +41,3 @@ def demo(call: Call, *, personas: int, dialogues: int) -> int:
     app = f"PERSONA_LAB_WORKSPACE={shlex.quote(str(ws.root))} make run"
     note(f"Done in {duration(time.monotonic() - began)}. Look at it: {app}")
     compare.main(["--workspace", str(ws.root), *(["--json"] if call.as_json else [])], standalone_mode=False)
-    return 0
-
-
-COMMANDS = (demo,)

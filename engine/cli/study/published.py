@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @command(
     "import-study",
     examples=("import-study results --workspace W", "import-study results.zip --workspace W --json"),
+    anywhere=True,
 )
 @click.argument("source", metavar="DIR", type=click.Path(path_type=Path))
 def import_study(call: Call, *, source: Path) -> int:
@@ -33,8 +34,7 @@ def import_study(call: Call, *, source: Path) -> int:
 
     found = take_in(call.ws, source)
     store.refresh(call.ws)
-    call.answer(asdict(found), lambda: _show(call, found))
-    return 0
+    return call.answer(asdict(found), lambda: _show(call, found))
 
 
 def _show(call: Call, found: Imported) -> None:
@@ -80,12 +80,10 @@ def route_imported(call: Call, *, metric: str | None, margin: float, **asked: st
     from engine.results.imported.routing import route_imported as route
     from engine.results.store import refresh
 
-    call.ws.read_config()
     refresh(call.ws)
     unit = chosen(call.ws, metric).factor
     found = route(call.ws, metric=metric, margin=margin / unit, **asked)
-    call.answer(found.as_json(), lambda: _show_routing(found, METRICS[found.metric]))
-    return 0
+    return call.answer(found.as_json(), lambda: _show_routing(found, METRICS[found.metric]))
 
 
 def _show_routing(found: ImportedRouting, metric: Metric) -> None:
@@ -110,6 +108,3 @@ def _show_routing(found: ImportedRouting, metric: Metric) -> None:
     told = ", ".join(f"{name} {percent(share)}" for name, share in bound.shares.items())
     out().print(f"In hindsight the best of {count(len(found.candidates) + 1, 'variant')}: {told}")
     note(WHY)
-
-
-COMMANDS = (import_study, route_imported)

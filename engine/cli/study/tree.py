@@ -77,19 +77,16 @@ def tree(
 
     What-if moves thresholds and shows how the path changes; nothing is run and nothing is saved.
     """
-    call.ws.read_config()
     if name is None:
         return _list(call)
     if file is not None:
         saved = tree_library.save(call.ws, name, _read(file))
-        call.answer(
+        return call.answer(
             {"saved": name, "nodes": len(saved.nodes)}, lambda: out().print(f"{name} is sound and saved.")
         )
-        return 0
     if new_name is not None:
         path = tree_library.copy(call.ws, name, new_name)
-        call.answer({"copied": name, "to": str(path)}, lambda: out().print(f"Edit it: {path}"))
-        return 0
+        return call.answer({"copied": name, "to": str(path)}, lambda: out().print(f"Edit it: {path}"))
     return _show(call, tree_library.find(call.ws, name), cluster=cluster, what_if=what_if)
 
 
@@ -108,8 +105,7 @@ def _list(call: Call) -> int:
         out().print(shown)
         call.say(f"Where one stands: {call.command('tree', tree_library.DEFAULT)}")
 
-    call.answer({"trees": value}, show)
-    return 0
+    return call.answer({"trees": value}, show)
 
 
 def _show(call: Call, found: Tree, *, cluster: str | None, what_if: Sequence[str]) -> int:
@@ -130,8 +126,7 @@ def _show(call: Call, found: Tree, *, cluster: str | None, what_if: Sequence[str
         if changed is not None and after is not None:
             _print_what_if(changed, stood.walk, after)
 
-    call.answer(value, show)
-    return 0
+    return call.answer(value, show)
 
 
 def tree_record(stood: Stand) -> dict[str, Any]:
@@ -224,6 +219,3 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise EngineError(f"{file} cannot be read: {error}", "A tree is a YAML file in UTF-8.") from error
-
-
-COMMANDS = (tree,)

@@ -165,11 +165,8 @@ def _climate_need(celsius: int) -> str:
 
 
 def _light_need(time: str, rng: random.Random) -> str:
-    return rng.choice(
-        ("lights/bright", "lights/bright", "lights/dim")
-        if time in ("morning", "afternoon")
-        else ("lights/dim", "lights/dim", "lights/bright")
-    )
+    usual, other = ("bright", "dim") if time in ("morning", "afternoon") else ("dim", "bright")
+    return f"lights/{rng.choice((usual, usual, other))}"
 
 
 def circumstances(time: str, weather: str, celsius: int, rng: random.Random) -> dict[str, Any]:

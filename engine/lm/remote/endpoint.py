@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
@@ -47,9 +47,6 @@ class Endpoint:
     def short_name(self) -> str:
         """The model's name without a path before it, fit for a variant's name."""
         return re.sub(r"[^\w.:-]+", "-", self.model.rstrip("/").rsplit("/", 1)[-1]).strip("-")
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def read_endpoint(value: Mapping[str, Any]) -> Endpoint:

@@ -95,10 +95,7 @@ def outcomes(ws: Workspace, plan: Frozen) -> list[Planned]:
     p values are corrected by Holm over the plan's variants in the primary metric, and over variants times
     metrics in the further ones. A verdict without scores has no row.
     """
-    return [
-        *_family(ws, plan, (plan.primary,)),
-        *(_family(ws, plan, plan.further) if plan.further else ()),
-    ]
+    return [*_family(ws, plan, (plan.primary,)), *(_family(ws, plan, plan.further) if plan.further else ())]
 
 
 def _family(ws: Workspace, plan: Frozen, names: Sequence[str]) -> list[Planned]:

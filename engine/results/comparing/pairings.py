@@ -21,9 +21,7 @@ from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import grounds, protocol_guard, row_role, sharing
 from engine.results.comparing.beside import beside, second_metric
-from engine.results.comparing.scene import (
-    Scene,
-)
+from engine.results.comparing.scene import Scene
 from engine.results.store.statistics import equal_margin
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes, over_metrics

@@ -23,7 +23,6 @@ from engine.show.report.gathering import Compared, Gathered
 from engine.show.row_words import COUNTED, row_words
 from engine.stats.co_primary import beside_words
 from engine.stats.levels import LOST
-from engine.stats.pairing import Pairing
 from engine.stats.verdicts import improved
 
 _WIN_LOSS_FIGURES = 3
@@ -155,16 +154,12 @@ def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
     paired = pairings(gathered.ws, compared.found, variants=[row["variant"] for row in shown])
     blocks: list[Block] = [Text("One bar a persona, from the largest gain to the largest loss.")]
     for place, row in enumerate(shown, 1):
-        blocks.append(_win_loss(compared, _personas(compared, paired[row["variant"]]), row, place))
+        personas = table_of(paired[row["variant"]], metric=compared.metric)
+        blocks.append(_win_loss(compared, personas, row, place))
     rest = [row["variant"] for row in compared.contenders[_WIN_LOSS_FIGURES:]]
     if rest:
         blocks.append(Text(f"Not drawn: {', '.join(rest)}."))
     return Section(_titled("Who wins, who loses", gathered, compared), tuple(blocks))
-
-
-def _personas(compared: Compared, paired: Pairing) -> pd.DataFrame:
-    """One row a persona, the largest gain first."""
-    return table_of(paired, metric=compared.metric)
 
 
 def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) -> Figure:
@@ -197,7 +192,8 @@ def examples_section(gathered: Gathered) -> Section | None:
 def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
     row = compared.contenders[0]
     candidate, metric = row["variant"], compared.metric
-    table = _personas(compared, pairings(gathered.ws, compared.found, variants=[candidate])[candidate])
+    paired = pairings(gathered.ws, compared.found, variants=[candidate])
+    table = table_of(paired[candidate], metric=metric)
     if table.empty:
         return
     dataset = load_dataset(gathered.ws)

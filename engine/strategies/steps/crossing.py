@@ -40,10 +40,7 @@ class Kept:
 
 
 def write_crossed(
-    ws: Workspace,
-    run_id: str,
-    by_fold: Sequence[Mapping[str, Sequence[Stored]]],
-    fold_of: Mapping[str, int],
+    ws: Workspace, run_id: str, by_fold: Sequence[Mapping[str, Sequence[Stored]]], fold_of: Mapping[str, int]
 ) -> None:
     """Write what acts for each persona on the val dialogues of each fold; nothing where there are none."""
     for fold, own in enumerate(by_fold):

@@ -25,7 +25,7 @@ from engine.lm.remote.prompts import Told, told
 from engine.lm.scorer import Scorer
 from engine.lm.scorer_choice import encoder_of
 from engine.runs.context import Cancelled, RunContext
-from engine.runs.parts import end_of_part
+from engine.runs.parts import PartDone
 from engine.strategies.steps import paid
 from engine.strategies.steps.estimate import endpoint_of, estimate, obstacle_of, personas_asked, prices_of
 from engine.strategies.steps.scoring import Answer, ExampleSet, embedding_progress, example_set, write_scores
@@ -37,7 +37,7 @@ def run(context: RunContext) -> None:
     Raises EngineError before the first request where there is no key, or the estimate exceeds the budget.
     """
     if context.part is not None:
-        end_of_part(context.part)  # one process alone can keep the pace
+        raise PartDone  # one process alone can keep the pace
     context.progress("load", 0, 1)
     endpoint = endpoint_of(context.spec)
     key = required_key(endpoint)

@@ -72,11 +72,7 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     name = registry.variant_of(context.spec, context.workspace)
     context.variant(name, recipe.as_json(), family="merge", train_seconds=seconds)
     effective = [mix.effective for mix in mixes]
-    context.summary(
-        merges=len(mixes),
-        merge_seconds=seconds,
-        effective_adapters=float(np.mean(effective)),
-    )
+    context.summary(merges=len(mixes), merge_seconds=seconds, effective_adapters=float(np.mean(effective)))
     context.log(
         f"{len(mixes)} merges ({parameters['combine']}) of {len(sources.adapters)} adapters in "
         f"{seconds:.1f} s; a merge amounts to {np.mean(effective):.1f} adapters"
@@ -155,12 +151,7 @@ def _write_by_module(
 
 
 def _combined(
-    stack: Stack,
-    weights: torch.Tensor,
-    parameters: Mapping[str, Any],
-    *,
-    rank: int,
-    random: torch.Generator,
+    stack: Stack, weights: torch.Tensor, parameters: Mapping[str, Any], *, rank: int, random: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     combine = parameters["combine"]
     if combine == "svd":

@@ -23,11 +23,7 @@ from engine.runs.runfolder import append_line
 from engine.strategies.steps.choosing import Tried, kept, val_examples, variant_of, write_sweep
 from engine.strategies.steps.crossing import Kept
 from engine.strategies.steps.made import made_by
-from engine.strategies.steps.scoring import (
-    Answer,
-    asker_for,
-    score_variants,
-)
+from engine.strategies.steps.scoring import Answer, asker_for, score_variants
 
 _KEPT = "sweep-replies.jsonl"
 _USUAL = ("unified", "cluster")

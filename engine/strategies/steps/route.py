@@ -172,8 +172,7 @@ def as_json(routes: Routes, candidates: Mapping[str, Candidate], *, metric_name:
 def _fallback(name: str, candidates: Mapping[str, Candidate]) -> str:
     if name not in candidates:
         raise EngineError(
-            f"The fallback {name} is no variant of these runs.",
-            f"Choose one of: {', '.join(candidates)}.",
+            f"The fallback {name} is no variant of these runs.", f"Choose one of: {', '.join(candidates)}."
         )
     return name
 

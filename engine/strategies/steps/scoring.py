@@ -37,7 +37,7 @@ from engine.lm.scorer_choice import encoder_of
 from engine.lm.window import window_of
 from engine.runs import answers as answer_files
 from engine.runs.context import Cancelled, RunContext
-from engine.runs.parts import end_of_part, rows_of_others
+from engine.runs.parts import PartDone, rows_of_others
 from engine.runs.runfolder import append_line
 from engine.strategies import registry
 
@@ -269,7 +269,7 @@ def write_scores(
     Each distinct text is encoded once.
     """
     if context.part is not None:
-        end_of_part(context.part)
+        raise PartDone  # what comes now is for the process that does the rest
     table = pd.DataFrame([_row(row, protocol) for row in answers], columns=list(answer_files.ANSWER_TYPES))
     shown = metrics.of_study(context.workspace).values()
     scores = score_table(context, answers, protocol, scorer, shown)

@@ -16,7 +16,7 @@ _MOST = 30
 _PLAIN = re.compile(r"[^a-z0-9]+")
 
 
-def known() -> list[Workspace]:
+def workspaces() -> list[Workspace]:
     """Return the workspaces that are still there, the last one opened first."""
     roots = read_if_whole(_path(), list[str]) or []
     return [Workspace(Path(root)) for root in dict.fromkeys(roots) if Path(root).is_dir()]
@@ -24,7 +24,7 @@ def known() -> list[Workspace]:
 
 def remember(ws: Workspace) -> bool:
     """Put a workspace first in the list; say whether that could be written down."""
-    others = [one for one in known() if one.root != ws.root]
+    others = [one for one in workspaces() if one.root != ws.root]
     try:
         write_json(_path(), [str(one.root) for one in (ws, *others)][:_MOST])
     except OSError:
@@ -42,7 +42,7 @@ def name_in_address(ws: Workspace) -> str:
 
 def by_address(name: str) -> Workspace | None:
     """Return the known workspace of that short name, None where there is none any more."""
-    return next((ws for ws in known() if name_in_address(ws) == name), None)
+    return next((ws for ws in workspaces() if name_in_address(ws) == name), None)
 
 
 def _path() -> Path:
