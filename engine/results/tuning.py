@@ -5,7 +5,7 @@ Owns data/tuned.jsonl, which is only appended to: one line a tuning. Never reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,8 @@ class Tuned:
     run_id: str
     seconds: float | None = None
     budget_seconds: float | None = None
+    tried: tuple[str, ...] = ()
+    """All its runs, of every round; () in records of an earlier version."""
 
 
 _TUNED = Ledger("tuned", "tunings", Tuned)
@@ -108,12 +110,15 @@ def remember(
     kept: Mapping[str, Any],
     run_id: str,
     seconds: float,
+    tried: Iterable[str],
     budget_seconds: float | None = None,
 ) -> Tuned:
-    """Append a tuning that ends now to the workspace's record, and return it."""
-    one = Tuned(
-        now(), experiment, budget, round(spent, 3), settings, kept, run_id, round(seconds, 3), budget_seconds
-    )
+    """Append a tuning that ends now to the workspace's record, and return it; asked again it counts once."""
+    runs, spent, seconds = tuple(sorted(set(tried))), round(spent, 3), round(seconds, 3)
+    one = Tuned(now(), experiment, budget, spent, settings, kept, run_id, seconds, budget_seconds, runs)
+    before = next((old for old in tuned(ws) if (old.experiment, old.tried) == (experiment, runs)), None)
+    if before is not None:
+        return before
     _TUNED.append(ws, one)
     return one
 

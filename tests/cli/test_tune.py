@@ -60,6 +60,9 @@ def test_who_was_tuned_is_told_beside_the_comparison(
     ask(ws, capsys, "tune", "gain", "--budget", "2")
     (one,) = tuning.tuned(ws)
     assert (one.experiment, one.budget) == ("gain", 2.0)
+    again = ask(ws, capsys, "tune", "gain", "--budget", "2")  # as after a cancelled one: its runs are there
+    assert again["tuned"]["at"] == one.at
+    assert tuning.tuned(ws) == [one]
     assert main(["compare", "--reference", "count", "--workspace", str(ws.root)]) == 0
     told = capsys.readouterr().err
     assert "gain was tuned on val: 2 settings for 2 runs (budget 2)" in " ".join(told.split())

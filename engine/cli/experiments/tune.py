@@ -80,13 +80,14 @@ def tune(
 @dataclass(slots=True)
 class _Tried:
     """A tuning under way: the settings that are left, the best first, its rounds so far, their seconds, and
-    the runs of the last one, `best` of them."""
+    the runs of the last one, `best` of them, and of all."""
 
     left: list[Mapping[str, Any]]
     done: list[Rung] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     runs: list[str] = field(default_factory=list)
+    ever: list[str] = field(default_factory=list)
     best: str = ""
 
 
@@ -99,6 +100,7 @@ def _try(call: Call, name: str, rung: Rung, tried: _Tried, fixed: Mapping[str, A
     launch_all(call, plans, detach=False)
     by_run = {one.target.run_id: given for one, given in zip(plans, drawn, strict=True)}
     tried.runs = list(by_run)
+    tried.ever += tried.runs
     here = _measured(call, tried.runs)
     found = tuning.standings(call.ws, tried.runs)
     tried.seconds += sum(here)
@@ -135,6 +137,7 @@ def _keep(
         settings=tried.done[0].settings,
         kept=best,
         run_id=tried.best,
+        tried=tried.ever,
     )
     line = command_line("run", name, ws=call.ws, settings=best)
     call.answer(
