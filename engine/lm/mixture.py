@@ -6,8 +6,6 @@ chosen. Where every row is a group of its own that is a mixture of probabilities
 weights; one group steers logits by logits. Requests of one row go the plain way (engine/lm/generate.py).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,7 +74,7 @@ class Lockstep:
             logits = _added_up(logits, own.groups, own.coefficients, len(own.first))
         return summed(logits, own.requests, own.weights, own.count), own.row_requests
 
-    def _together(self, going: Sequence[int]) -> _Together:
+    def _together(self, going: Sequence[int]) -> "_Together":
         """Return which rows go together as long as these go: worked out once, and not at every token."""
         left = torch.tensor(list(going), device=self._owners.device)
         numbers, row_requests = torch.unique(self._owners[left], return_inverse=True)

@@ -1,7 +1,5 @@
 """What the server does before anybody visits: it loads the modules of all pages, so that no visit has to."""
 
-from __future__ import annotations
-
 import gc
 from importlib import import_module
 
