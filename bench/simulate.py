@@ -48,6 +48,7 @@ from bench.simulated import (
     seeds_coverage,
     share_coverage,
     unequal_coverage,
+    whom_over_seeds,
 )
 from engine.stats.forecast import detectable
 from engine.stats.levels import FEW
@@ -192,14 +193,43 @@ def _whom_table(studies: int, seed: int) -> Told:
         "Ten examples a persona; mean and spread of true effects in deviations of one example. "
         '"They differ": the test that personas truly differ, at 5 %. The raw count of personas who look '
         "better is drawn to 50 % by the luck of few examples; the share that the app judges is not. Where "
-        "half of the personas or more share one value (most exact matches), normal effects are no model of "
-        "them, and the count stands alone."
+        "half of the personas or more share one value (most exact matches), or so many look better as normal "
+        "effects would let in one study of a hundred, these are no model of them, and the count stands alone."
     )
     head = (
         *("personas", "mean", "spread", '"they differ"', "a persona's interval holds", "truly gain"),
         *("raw count", "model", "its interval holds"),
     )
-    return Told(_table("For whom?", head, rows, note))
+    return Told(f"{_table('For whom?', head, rows, note)}\n\n{_whom_over_seeds_table(studies, seed)}")
+
+
+def _whom_over_seeds_table(studies: int, seed: int) -> str:
+    rows = []
+    for n, k in ((20, 3), (20, 5), (200, 3)):
+        for between, again in ((0.0, 0.0), (0.0, 0.3), (0.3, 0.0), (0.3, 0.3)):
+            one, plain = whom_over_seeds(
+                n, k, between=between, again=again, studies=max(500, studies // 5), seed=seed
+            )
+            counted = (one.called, plain, one.effect_held, one.true_share, one.raw_share, one.model_share)
+            told = map(_percent, (*counted, one.share_held))
+            rows.append((str(n), str(k), f"{between}", f"{again}", *told))
+    note = (
+        "The mean is 0.15, ten examples a persona. Again: the deviation of what each seed gives her alone, "
+        'which another training would give to others. As examples: "they differ" if seeds were examples.'
+    )
+    head = (
+        *(
+            "personas",
+            "seeds",
+            "spread",
+            "again",
+            '"they differ"',
+            "as examples",
+            "a persona's interval holds",
+        ),
+        *("truly gain", "raw count", "model", "its interval holds"),
+    )
+    return _table("For whom, over seeds", head, rows, note)
 
 
 def _seeds_table(studies: int, seed: int) -> Told:

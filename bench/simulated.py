@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special, stats
 
+from engine.results.comparing.grounds import mean_over_seeds
 from engine.stats.bootstrap import Vector, bootstrap_t
+from engine.stats.compare import effects_of
 from engine.stats.forecast import detectable
-from engine.stats.heterogeneity import effects
+from engine.stats.heterogeneity import Effects, effects
 from engine.stats.inference import Certainty, Inference, infer
 from engine.stats.levels import ALPHA, CONFIDENCE
 from engine.stats.paired_tests import holm, paired_t_of
+from engine.stats.pairing import Pairing, pair
 from engine.stats.seeds import crossed, training_noise
 from engine.stats.shares import wilson
 from engine.stats.verdicts import EQUAL, UNCLEAR, verdict
@@ -277,9 +280,56 @@ def for_whom(n: int, *, mean: float, between: float, studies: int, seed: int) ->
         assert found is not None
         gained = float(special.ndtr(mean / max(between, 1e-12)))
         inside = float(((found.low <= truth) & (truth <= found.high)).mean())
-        held = found.share_low - 0.005 <= gained <= found.share_high + 0.005
-        rows.append((found.p < ALPHA, inside, gained, (own > 0).mean(), found.share, held))
-    return ForWhom(*(float(value) for value in np.mean(rows, axis=0)))
+        rows.append((found.p < ALPHA, inside, gained, (own > 0).mean(), *_share(found, gained)))
+    return ForWhom(*(float(value) for value in np.nanmean(rows, axis=0)))
+
+
+def whom_over_seeds(
+    n: int, k: int, *, between: float, again: float, studies: int, seed: int
+) -> tuple[ForWhom, float]:
+    """Count the same over `k` seeds, each of which lets others gain with a deviation of `again`; and how
+    often "they differ" is said where seeds are taken for nothing but more examples."""
+    generator = _generator(seed, n, f"whom over seeds {k} {between} {again}")
+    rows = []
+    for study in range(studies):
+        truth = 0.15 + between * generator.standard_normal(n)
+        seen = truth[:, None] + again * generator.standard_normal((n, k))
+        same = generator.standard_normal((n, 10)) * 0.5**0.5  # what an example does under every seed
+        values = seen[:, :, None] + same[:, None] + generator.standard_normal((n, k, 10)) * 0.5**0.5
+        pairing = _over_seeds(values)
+        found, plain = (effects_of(one, seed=study) for one in (pairing, replace(pairing, retrained=None)))
+        assert found is not None
+        assert plain is not None
+        inside = float(((found.low <= truth) & (truth <= found.high)).mean())
+        gained = float(special.ndtr(0.15 / max(between, 1e-12)))
+        looks = (pairing.differences > 0).mean()
+        told = (found.p < ALPHA, inside, gained, looks, *_share(found, gained))
+        rows.append((*told, plain.p < ALPHA))
+    *told, plain_called = (float(value) for value in np.nanmean(rows, axis=0))
+    return ForWhom(*told), plain_called
+
+
+def _over_seeds(values: Vector) -> Pairing:
+    """One pairing over seeds, of differences [personas, seeds, examples]."""
+    n, k, m = values.shape
+    names = [f"p{who:03}" for who in range(n)]
+    paired = []
+    for seed in range(k):
+        ours = [
+            (f"{name}/{at}", name, float(values[who, seed, at]))
+            for who, name in enumerate(names)
+            for at in range(m)
+        ]
+        paired.append(pair(ours, [(at, name, 0.0) for at, name, _ in ours]))
+    over = values.mean(axis=1).var(axis=1, ddof=1)
+    return mean_over_seeds(paired, {name: (m, float(one)) for name, one in zip(names, over, strict=True)})
+
+
+def _share(found: Effects, gained: float) -> tuple[float, bool | float]:
+    """The share by the model and whether its interval holds the true one; nothing where there is none."""
+    if found.share is None or found.share_low is None or found.share_high is None:
+        return np.nan, np.nan
+    return found.share, found.share_low - 0.005 <= gained <= found.share_high + 0.005
 
 
 def seeds_coverage(n: int, k: int, *, of_seed: float, studies: int, seed: int) -> tuple[float, float]:

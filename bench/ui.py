@@ -1,7 +1,7 @@
 """How quick the pages are: reruns of the running app, clicked in a browser, on 200 and on 2,000 personas.
 
     python -m engine bench ui                         both sizes, every page; the studies are made first
-    python -m engine bench ui --personas 200 --pages Compare,Persona
+    python -m engine bench ui --personas 200 --pages "Compare: why,Persona"
     python -m engine bench ui --keep FOLDER           studies made there stay and are used again
     python -m engine bench ui --processor-only        without server and browser: processor time alone; with
                                                       one page (--pages), its first visit in a fresh process
@@ -347,7 +347,7 @@ def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--personas", default="200,2000", help="Sizes of the study, with commas between.")
     made.add_argument("--runs", type=int, default=0, help="Runs in all: those of pilots and failures, too.")
-    made.add_argument("--pages", default="", help="Only these pages, with commas between.")
+    made.add_argument("--pages", default="", help="Only these pages or states, with commas between.")
     made.add_argument("--turns", type=int, default=20, help="Reruns of each page by the clock.")
     made.add_argument("--idle-seconds", type=float, default=30.0)
     made.add_argument("--keep", type=Path, help="Folder where studies are made, and found the next time.")
@@ -356,11 +356,10 @@ def main() -> None:
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     given = made.parse_args()
     asked = {name.strip() for name in given.pages.split(",") if name.strip()}
-    if unknown := asked - {place.page for place in PLACES}:
-        raise SystemExit(
-            f"No page {', '.join(unknown)}; there are {', '.join({one.page for one in PLACES})}."
-        )
-    places = [place for place in PLACES if not asked or place.page in asked]
+    known = {name for place in PLACES for name in (place.page, place.name)}
+    if unknown := asked - known:
+        raise SystemExit(f"No page {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
+    places = [place for place in PLACES if not asked or asked & {place.page, place.name}]
     keep = given.keep or Path(tempfile.mkdtemp(prefix="persona-lab-bench-"))
     try:
         found: dict[int, Any] = {}

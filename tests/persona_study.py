@@ -52,7 +52,7 @@ def leave_clusters(ws: Workspace) -> str:
             for name in names
         },
     }
-    spec = plan(ws, "clustering").target.spec
+    spec = plan(ws, "clustering", {"k": [CLUSTERS]}).target.spec
     return _leave(ws, spec, {"clusters.json": record})
 
 

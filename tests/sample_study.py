@@ -75,7 +75,7 @@ def finish(ws: Workspace, *names: str, per_persona: int = 10) -> list[str]:
 
 def cluster_into(ws: Workspace, k: int) -> dict[int, list[str]]:
     """Leave a finished clustering that deals the personas out to `k` clusters; return who is in which."""
-    spec = plan(ws, "clustering").target.spec
+    spec = plan(ws, "clustering", {"k": [k]}).target.spec
     folder = ws.run_folder(spec.run_id)
     folder.mkdir(parents=True)
     names = [persona.persona_id for persona in load_dataset(ws).personas]

@@ -346,8 +346,8 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
         told.append(f"Better and worse: by more than {margin}; equal: within it.")
     if any(known(row["true_share"]) for row in found["rows"]):
         told.append(
-            "Improved: the share that truly gains, with the luck of few examples taken out; better, equal "
-            "and worse count how it looks."
+            "Improved: the share that truly gains, with the luck of few examples taken out, where they tell; "
+            "better, equal and worse count how it looks."
         )
         told.append(differing(found["rows"]))
     told += _noise(found, metric)

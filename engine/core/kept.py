@@ -19,6 +19,7 @@ from engine.core.errors import EngineError
 from engine.core.forms import record
 from engine.core.machine import read_only
 from engine.core.paths import Workspace, read_text, write_atomically
+from engine.core.stamps import stamp
 
 Answer = TypeVar("Answer")
 _log = logging.getLogger("engine.core.kept")
@@ -85,6 +86,16 @@ def leave(ws: Workspace, name: str, made_from: tuple[str, ...], form: type[Answe
     except (OSError, EngineError) as error:
         _log.debug("%s is not kept: %s", path, error)
     return record(form, body)
+
+
+def make_room(ws: Workspace, kind: str, *, most: int) -> None:
+    """Let the oldest answers named `kind`-... go, so that with one more there are at most so many."""
+    if read_only(ws):
+        return
+    there = {path: told for path in ws.cache.glob(f"{kind}-*.kept") if (told := stamp(path))}
+    for path in sorted(there, key=lambda one: there[one][2])[: max(0, len(there) + 1 - most)]:
+        with suppress(OSError):
+            path.unlink()
 
 
 def is_kept(ws: Workspace, name: str, made_from: tuple[str, ...]) -> bool:

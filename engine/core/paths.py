@@ -126,6 +126,13 @@ def embedded_base() -> Path:
     return REPOSITORY / "models" / "base"
 
 
+def folder_name(persona_id: str) -> str:
+    """Return a file name for a persona: her id, with what file systems dislike spelled out."""
+    return "".join(
+        letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in persona_id
+    )
+
+
 def plain_name(name: object, *, what: str) -> str:
     """Return a name that a file gave, once it is one file's name. Raises EngineError for a path or worse."""
     if not isinstance(name, str) or name in ("", ".", "..") or any(sign in name for sign in "/\0"):

@@ -3,6 +3,7 @@
 The one way there, for scoring and for single replies alike. Answers nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from engine.core.paths import Workspace
 from engine.core.types import Example
 from engine.data.dataset import load_dataset, load_splits
 from engine.domains.registry import domain_of
+from engine.lm.bank import Change
 from engine.lm.effects import Prompt, Recipe
 from engine.lm.load import Base
 from engine.lm.mixture import Strand
@@ -32,6 +34,24 @@ class Ask:
     memories: tuple[Memory, ...] = ()
     memories_cut: int = 0
     turns_cut: int = 0
+
+
+def strands(
+    answering: Sequence[Side], row_of: Callable[[Side], tuple[Sequence[int], Change | None]]
+) -> tuple[Strand, ...]:
+    """Return the rows of sides that answer together, each with the prompt and the change that it has."""
+    sizes = Counter(side.group for side in answering)
+    return tuple(
+        Strand(
+            *row_of(side),
+            side.weight,
+            side.coefficient,
+            None if sizes[side.group] == 1 else side.group,
+            side.pool,
+            side.power,
+        )
+        for side in answering
+    )
 
 
 class Asker:
@@ -96,16 +116,8 @@ class Asker:
 
     def _ask(self, example: Example, answering: Sequence[Side]) -> Ask:
         prompts = [self._built(example, side) for side in answering]
-        rows = tuple(
-            Strand(
-                prompt.ids,
-                self._shelf.change(side.effects),
-                side.weight,
-                side.coefficient,
-                None if side.coefficient == 1 else side.group,
-            )
-            for prompt, side in zip(prompts, answering, strict=True)
-        )
+        of_side = dict(zip(answering, prompts, strict=True))
+        rows = strands(answering, lambda side: (of_side[side].ids, self._shelf.change(side.effects)))
         shown = {memory.example_id: memory for prompt in prompts for memory in prompt.memories}
         return Ask(
             rows,

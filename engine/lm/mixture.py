@@ -3,7 +3,9 @@
 p(next) = sum over groups of weight * softmax(sum over the group's rows of coefficient * logits), each row by
 its own prompt, change and cache; all rows of a request are in one batch and read the one token that is
 chosen. Where every row is a group of its own that is a mixture of probabilities, which is not a merge of
-weights; one group steers logits by logits. Requests of one row go the plain way (engine/lm/generate.py).
+weights; one group steers logits by logits. Where a mixture itself is steered there are several pools of such
+groups, and p(next) = softmax(sum over pools of power * log of the pool's p(next)). Requests of one row go the
+plain way (engine/lm/generate.py).
 """
 
 import time
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from engine.core.errors import EngineError
 from engine.lm.bank import Change, Rows
 from engine.lm.ends import ends_of
 from engine.lm.generate import Decoding, Reply, batches, decoding_until, generate, plan_batches
@@ -28,7 +31,8 @@ class Strand:
     """One row of a batch: a prompt (token ids), what is changed in the model, its share in the next token.
 
     Rows of one request that name the same `group` are put together on logits, by their `coefficient`; they
-    have one weight. None is a group of its own.
+    have one weight. None is a group of its own. Groups of one `pool` are put together on probabilities, and
+    pools on their logarithms, by their `power`.
     """
 
     ids: Sequence[int]
@@ -36,10 +40,21 @@ class Strand:
     weight: float = 1.0
     coefficient: float = 1.0
     group: int | None = None
+    pool: int = 0
+    power: float = 1.0
+
+
+def refuse_power(power: float) -> None:
+    """Raise EngineError where a side of a mixture would be what is steered over a mixture itself."""
+    if power != 1:
+        raise EngineError(
+            "What is steered over a mixture cannot be one side of another mixture.",
+            "Mix first, then steer the mixture: --set over=mixture",
+        )
 
 
 Request = Sequence[Strand]
-"""The rows that answer together; the weights of their groups sum to 1."""
+"""The rows that answer together; the weights of a pool's groups sum to 1."""
 
 
 class Lockstep:
@@ -58,6 +73,11 @@ class Lockstep:
         self._weights = torch.tensor([row.weight for row in self.rows], device=device)
         self._coefficients = torch.tensor([row.coefficient for row in self.rows], device=device)
         self._on_logits = any(row.group is not None or row.coefficient != 1 for row in self.rows)
+        self._pools, self._powers = None, torch.tensor([row.power for row in self.rows], device=device)
+        if any(row.power != 1 for row in self.rows):
+            pools = [(number, row.pool) for number, request in enumerate(requests) for row in request]
+            place = {pool: at for at, pool in enumerate(dict.fromkeys(pools))}
+            self._pools = torch.tensor([place[pool] for pool in pools], device=device)
         self._left: tuple[Sequence[int], _Together] | None = None
 
     def choose(self, logits: Tensor, going: Sequence[int]) -> Tensor:
@@ -70,9 +90,24 @@ class Lockstep:
         if self._left is None or self._left[0] != going:
             self._left = list(going), self._together(going)
         own = self._left[1]
+        if self._pools is not None:
+            return self._of_pools(logits, going, own, self._pools), own.row_requests
         if own.first is not None:
             logits = _added_up(logits, own.groups, own.coefficients, len(own.first))
         return summed(logits, own.requests, own.weights, own.count), own.row_requests
+
+    def _of_pools(self, logits: Tensor, going: Sequence[int], own: "_Together", pools_of: Tensor) -> Tensor:
+        left = torch.tensor(list(going), device=self._owners.device)
+        groups, first = _numbered(self._groups[left])
+        pools, first_of_pool = _numbered(pools_of[left][first])
+        chances = _added_up(logits, groups, self._coefficients[left], len(first)).log_softmax(dim=-1)
+        chances += self._weights[left][first].log()[:, None]
+        most = chances.new_full((len(first_of_pool), chances.shape[-1]), -torch.inf)
+        most.scatter_reduce_(0, pools[:, None].expand_as(chances), chances, "amax")
+        total = torch.zeros_like(most).index_add_(0, pools, (chances - most[pools]).exp())
+        rows = first[first_of_pool]
+        powers, requests = self._powers[left][rows], own.row_requests[rows]
+        return _added_up(most + total.log(), requests, powers, own.count).softmax(dim=-1)
 
     def _together(self, going: Sequence[int]) -> "_Together":
         """Return which rows go together as long as these go: worked out once, and not at every token."""

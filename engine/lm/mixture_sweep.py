@@ -15,7 +15,7 @@ from engine.lm.bank import Change, Rows
 from engine.lm.ends import Ends, ends_of
 from engine.lm.generate import batches
 from engine.lm.kernels import DEFAULT, Kernels
-from engine.lm.mixture import Strand, grouped
+from engine.lm.mixture import Strand, grouped, refuse_power
 from engine.lm.plan import BATCH_ROWS
 from engine.lm.reading import forward, read_prompts
 
@@ -36,6 +36,7 @@ class Weighed:
 
 def weighed(row: Strand, weights: Sequence[float], *, beside: int = 0) -> Weighed:
     """Return a row of one side: its share under each weight, and its group put `beside` so many others."""
+    refuse_power(row.power)
     group = None if row.group is None else row.group + beside
     return Weighed(
         row.ids, row.change, tuple(weight * row.weight for weight in weights), row.coefficient, group

@@ -7,7 +7,7 @@ nothing. Which effects there are: engine/lm/effects.py.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from engine.lm.effects import (
 )
 from engine.lm.encode import encode_prompt
 from engine.lm.load import Base
+from engine.lm.mixture import refuse_power
 from engine.lm.prefix import PrefixStates, load_prefix
 from engine.lm.prompts import Memory, chat, system_text
 from engine.lm.remote.endpoint import Endpoint
@@ -64,7 +65,8 @@ class Side:
     """One row's part in an answer: what acts in it, and whose profile and memories its prompt shows.
 
     The next token's probabilities are the sum over groups of `weight` times the softmax of the sum over the
-    group's sides of `coefficient` times their logits. A plain recipe has one side.
+    group's sides of `coefficient` times their logits. Of several pools each is such a sum, and they are the
+    softmax of the sum over pools of `power` times its logarithm. A plain recipe has one side.
     """
 
     effects: tuple[Stored, ...]
@@ -73,6 +75,8 @@ class Side:
     weight: float = 1.0
     coefficient: float = 1.0
     group: int = 0
+    pool: int = 0
+    power: float = 1.0
     remote: Endpoint | None = None
 
     def refuse_remote(self) -> None:
@@ -82,6 +86,11 @@ class Side:
                 f"{self.remote.model} is a remote model: it gives whole replies, nothing to mix or merge.",
                 "It answers in runs of the experiment frontier, and in: python -m engine generate",
             )
+
+
+def _places(names: Iterable[int]) -> dict[int, int]:
+    """Return each name's place, in the order in which they come."""
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +145,25 @@ class Shelf:
         self._changes: dict[tuple[Stored, ...], Change | None] = {}
 
     def sides(self, recipe: Recipe, persona_id: str) -> tuple[Side, ...]:
-        """Return the sides that answer for a persona; weights of groups are above 0 and sum to 1.
+        """Return the sides that answer for a persona; weights of a pool's groups are above 0 and sum to 1.
 
         Raises NotCovered when a run has no place for her, EngineError when what it left is gone or the recipe
         cannot be one answer.
         """
-        found: dict[Side, Side] = {}
+        groups: dict[int, dict[Side, float]] = {}
         for side in self._sides(recipe, persona_id, itertools.count()):
-            if side.weight <= 0 or side.coefficient == 0:
-                continue
-            is_alone = side.coefficient == 1  # equal rows of a sum of probabilities are one row
-            key = replace(side, weight=0.0, group=-1) if is_alone else side
-            known = found.get(key)
-            found[key] = replace(side, weight=side.weight + known.weight) if known else side
-        number = {
-            group: place for place, group in enumerate(dict.fromkeys(one.group for one in found.values()))
-        }
-        return tuple(replace(side, group=number[side.group]) for side in found.values())
+            if side.weight > 0 and side.power != 0:
+                own, key = groups.setdefault(side.group, {}), replace(side, coefficient=0.0)
+                own[key] = own.get(key, 0.0) + side.coefficient  # equal rows of a sum of logits are one row
+        found: dict[Side, Side] = {}
+        for own in groups.values():
+            rows = [replace(side, coefficient=share) for side, share in own.items() if share != 0]
+            for side in rows:  # so are equal rows of a sum of probabilities
+                key = replace(side, weight=0.0, group=-1) if len(rows) == 1 else side
+                found[key] = replace(side, weight=side.weight + found[key].weight) if key in found else side
+        number = _places(one.group for one in found.values())
+        pool = _places(one.pool for one in found.values())
+        return tuple(replace(one, group=number[one.group], pool=pool[one.pool]) for one in found.values())
 
     def covers(self, recipe: Recipe, persona_id: str) -> bool:
         """Say whether the recipe exists for this persona: every reference in it has a place for her."""
@@ -250,17 +261,22 @@ class Shelf:
         first = self._sides(effect.first, persona_id, groups)
         second = self._sides(effect.second, persona_id, groups)
         if effect.on == "probabilities":
+            for one in (*first, *second):
+                refuse_power(one.power)
             shares = [(one, effect.weight) for one in first] + [(one, 1 - effect.weight) for one in second]
-            return [replace(one, weight=one.weight * share) for one, share in shares]
-        if len({one.group for one in first}) > 1 or len({one.group for one in second}) > 1:
-            raise EngineError(
-                "Logits of a mixture of probabilities cannot be combined.",
-                "Mix what the combination gives instead.",
-            )
-        group, parts = next(groups), ((first, 1 + effect.weight), (second, -effect.weight))
+            return [replace(one, weight=one.weight * share, pool=0) for one, share in shares]
+        parts = (first, 1 + effect.weight), (second, -effect.weight)
+        if all(len({one.group for one in part}) == 1 for part, _ in parts):
+            group = next(groups)
+            return [
+                replace(one, group=group, coefficient=one.coefficient * share)
+                for part, share in parts
+                for one in part
+            ]
+        pools = {(place, one.pool): next(groups) for place, (part, _) in enumerate(parts) for one in part}
         return [
-            replace(one, group=group, coefficient=one.coefficient * share)
-            for part, share in parts
+            replace(one, pool=pools[place, one.pool], power=one.power * share)
+            for place, (part, share) in enumerate(parts)
             for one in part
         ]
 

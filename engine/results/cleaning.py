@@ -30,7 +30,7 @@ KINDS: Final[Mapping[str, str]] = {
     "adapters": "of runs that are gone, which no variant answers by",
     "deleted": "runs put aside, which could still be brought back",
     "temporary": "files half written when a process was killed, older than a day",
-    "damaged": "results that could not be read, put aside when they were built again",
+    "damaged": "a results.duckdb that could not be read, put aside when it was built again",
     "outdated": "scores computed for replies that a run has no more",
     "caches": "embeddings and figures that are made again when they are needed",
     "unfinished": "work of runs that failed, were cancelled or lost: resumed, they would start over",

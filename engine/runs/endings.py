@@ -78,7 +78,8 @@ def _unexplained(folder: Path, status: Status, exit_code: int | None) -> Status:
         state, reason = "lost", "The process is gone and left no word."
     elif exit_code < 0:
         state = "lost" if -exit_code in _LOST_SIGNALS else "failed"
-        reason = f"The process was ended by {status.signal}."
+        why = ", as a machine does where its memory runs out" if -exit_code == signal.SIGKILL else ""
+        reason = f"The process was ended by {status.signal}{why}."
     else:
         reason = f"The process ended with exit code {exit_code} and without a result."
     error = f"{reason}\nLast lines of the log:\n{tail}" if tail else reason

@@ -20,8 +20,9 @@ def lineage(ws: Workspace, shelf: Shelf, recipe: Recipe, *, persona_id: str) -> 
     """Return where an answer of `recipe` comes from, as a JSON object.
 
     routes: the choices followed, outermost first, each with the gain on val that made it. sides: what answers
-    together, each with its weight (of probabilities) and coefficient (of logits), whose it is,
-    what acts in it (`adapters`: kind, run, name, experiment, weight) and whether it shows the profile.
+    together, each with its weight (of probabilities) and coefficient (of logits, or of the logarithm of the
+    mixture it is in), whose it is, what acts in it (`adapters`: kind, run, name, experiment, weight) and
+    whether it shows the profile.
     cluster: the persona's, where a run behind the recipe was made by cluster.
     """
     sides = shelf.sides(recipe, persona_id)
@@ -49,7 +50,11 @@ def _side(ws: Workspace, shelf: Shelf, side: Side) -> dict[str, Any]:
         }
         for effect in side.effects
     ]
-    told = {"weight": side.weight, "coefficient": side.coefficient, "persona_id": side.persona_id}
+    told = {
+        "weight": side.weight,
+        "coefficient": side.coefficient * side.power,
+        "persona_id": side.persona_id,
+    }
     return {**told, "adapters": adapters, "profile": side.prompt.profile, "memories": side.prompt.memories}
 
 

@@ -43,7 +43,8 @@ def power_words(rows: Sequence[Row], metric: Metric) -> str:
     judged = [row for row in rows if row_role.competes(row) and row["min_detectable_effect"]]
     if not judged:
         return ""
-    people = count(max(row["n_paired"] for row in judged), "persona")
+    fewest, most = (over(row["n_paired"] for row in judged) for over in (min, max))
+    people = f"{fewest} to {count(most, 'persona')}" if fewest < most else count(most, "persona")
     found = [row["min_detectable_effect"] for row in judged]
     found = [one for one in (min(found), max(found)) if not metric.in_points or one <= 1]
     if not found:

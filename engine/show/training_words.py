@@ -41,7 +41,9 @@ def _lines(row: Row, difference: Worded) -> Iterator[str]:
     elif seeds:
         each = ", ".join(difference(one) for one in seeds["deltas"])
         share = seeds["share_of_variance"]
-        of_all = f"; the seeds' share of the variance is {percent(share)}" if share is not None else ""
+        of_all = (
+            "" if share is None else f"; the seed makes {percent(share)} of the variance of one training's"
+        )
         alone = len({own for own, _ in row["compared"]}) == 1
         whose = "the reference's " if alone else ""
         yield f"Mean over {whose}{count(seeds['n'], 'seed')}, one by one {each}{of_all}."

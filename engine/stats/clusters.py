@@ -16,6 +16,7 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from engine.core.errors import EngineError
+from engine.core.wording import count
 
 Vectors = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -110,7 +111,7 @@ def cluster(
 def too_few(n: int, ks: Sequence[int]) -> EngineError:
     """Return the refusal of numbers of clusters of which n personas can form none."""
     return EngineError(
-        f"{n} personas cannot be split into {' or '.join(map(str, ks))} clusters.",
+        f"{count(n, 'persona')} cannot be split into {' or '.join(map(str, ks))} clusters.",
         f"Choose numbers from 2 to {n - 1}: python -m engine run clustering --set k=2"
         if n > 2
         else "Clusters need three personas or more.",

@@ -45,10 +45,10 @@ class Comparison:
     `n_examples`, `n_only_*` and `n_null_*` count examples (see Pairing). A win is a persona better by more
     than the margin; [share_low, share_high] is Wilson's interval of the share improved; `catastrophic` counts
     personas worse by more than the allowed drop. With the luck of few examples taken out (heterogeneity.py):
-    `between` is how far true effects differ, `p_between` tests that they do not, `reliability` the share of
-    the personas' spread that is no luck, `true_share` the share that truly gains with its interval.
-    `min_detectable_effect` is what the verdict finds in four of five studies, its family considered. None
-    means that there is no such number; `reason` says why.
+    `between` is how far true effects differ, `p_between` tests that they do not (corrected over the family
+    too), `reliability` is the share of the personas' spread that is no luck, `true_share` the share that
+    truly gains with its interval. `min_detectable_effect` is what the verdict finds in four of five studies,
+    its family considered. None means that there is no such number; `reason` says why.
     """
 
     variant: str
@@ -256,18 +256,20 @@ def _larger(p: float | None, other: float) -> float:
 
 
 def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) -> list[Comparison]:
-    """Return the rows with Holm's correction over all variants but those `outside_family`.
+    """Return the rows with Holm's correction over all variants but those `outside_family`: of a difference,
+    of equality, and of personas who differ.
 
     The smallest detectable effect becomes that of the verdict: found among so many.
     """
     family = [row for row in rows if row.variant not in outside_family]
     size = sum(row.p_strict is not None for row in family)
     different = holm([row.p_strict if size > 1 else row.p_alone for row in family])
-    equal = holm([row.p_equal for row in family])
-    adjusted = {row.variant: pair_ for row, *pair_ in zip(family, different, equal, strict=True)}
+    equal, between = (holm([getattr(row, name) for row in family]) for name in ("p_equal", "p_between"))
+    adjusted = {row.variant: each for row, *each in zip(family, different, equal, between, strict=True)}
     found = []
     for row in rows:
-        p_holm, p_equal = adjusted.get(row.variant, (None, None))
+        p_holm, p_equal, p_between = adjusted.get(row.variant, (None, None, row.p_between))
+        row = replace(row, p_between=p_between)
         if p_holm is None:
             found.append(row)
             continue

@@ -15,7 +15,8 @@ import numpy as np
 from scipy import special
 
 from engine.core.errors import EngineError
-from engine.core.wording import percent, signed_points
+from engine.core.wording import count, percent, signed_points
+from engine.stats.inference import MIN_DIFFER
 from engine.stats.levels import ALPHA, CONFIDENCE, NOISE, POWER
 from engine.stats.paired_tests import Vector, detectable_in_deviations, paired_t, power_of_t
 
@@ -72,15 +73,24 @@ def forecast(differences: Vector, *, n_full: int, criterion: float, family: int 
 
     `criterion` is the smallest difference worth having. Found is what gets a verdict at 5 % among `family`
     variants. Raises EngineError where fewer than 3 personas or differences that are all equal leave no spread
-    to plan with.
+    to plan with, and where the full study is too small for any verdict.
     """
     n = len(differences)
     deviation = float(np.std(differences, ddof=1)) if n > 1 else 0.0
     if n < 3 or deviation <= NOISE:
-        reason = f"only {n} personas are paired" if n < 3 else "all its personas differ by the same amount"
+        reason = (
+            f"only {count(n, 'persona')} {'is' if n == 1 else 'are'} paired"
+            if n < 3
+            else "all its personas differ by the same amount"
+        )
         raise EngineError(
             f"This pilot says nothing about power: {reason}.",
             "Run a pilot of 10 to 20 personas: --set personas=20",
+        )
+    if n_full < MIN_DIFFER:
+        raise EngineError(
+            f"A study of {n_full} personas finds nothing, whatever the pilot says.",
+            f"Below {MIN_DIFFER} personas there is no verdict.",
         )
     mean = float(np.mean(differences))
     half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / n**0.5
@@ -96,7 +106,7 @@ def forecast(differences: Vector, *, n_full: int, criterion: float, family: int 
         p=paired_t(differences),
         deviation=deviation,
         deviation_high=high,
-        detectable=detectable(max(2, n_full), family) * deviation,
+        detectable=detectable(n_full, family) * deviation,
         observed=observed,
         criterion=wanted,
         words=(),
@@ -112,6 +122,8 @@ def detectable(n: int, family: int = 1) -> float:
 
 def power_of_verdict(n: int, in_deviations: float, family: int = 1) -> float:
     """Return how often the verdict on one of `family` variants finds so large a mean difference."""
+    if n < MIN_DIFFER:
+        return 0.0
     return power_of_t(n, in_deviations / _strictness(n, family), ALPHA / max(1, family))
 
 
@@ -126,8 +138,8 @@ def needed(effect: float, deviation: float, *, power: float = POWER, family: int
     reach = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
     if in_deviations * MOST_PERSONAS**0.5 <= reach:
         return None
-    n = max(2, round((reach / in_deviations) ** 2))
-    while n > 2 and power_of_verdict(n - 1, in_deviations, family) >= power:
+    n = max(MIN_DIFFER, round((reach / in_deviations) ** 2))
+    while n > MIN_DIFFER and power_of_verdict(n - 1, in_deviations, family) >= power:
         n -= 1
     while power_of_verdict(n, in_deviations, family) < power:
         n += 1
@@ -146,11 +158,10 @@ def upper_limit(deviation: float, n: int) -> float:
 
 
 def _prospect(effect: float, n_full: int, deviation: float, high: float, family: int) -> Prospect:
-    size = max(2, n_full)
     return Prospect(
         effect=effect,
-        power=power_of_verdict(size, abs(effect) / deviation, family),
-        power_low=power_of_verdict(size, abs(effect) / high, family),
+        power=power_of_verdict(n_full, abs(effect) / deviation, family),
+        power_low=power_of_verdict(n_full, abs(effect) / high, family),
         needed=needed(effect, deviation, family=family),
         needed_high=needed(effect, high, family=family),
     )
@@ -162,7 +173,7 @@ def _words(made: Forecast) -> tuple[str, ...]:
     among = f" among {made.family} variants" if made.family > 1 else ""
     told = [
         f"A true difference of {_points(wanted.effect)} would be found{among} by {made.n_full} personas in"
-        f" {_percent(wanted.power_low)} to {_percent(wanted.power)} of repeats;"
+        f" {_range(wanted.power_low, wanted.power)} of repeats;"
         f" {_count(wanted.needed, wanted.needed_high)} find it in four of five.",
         f"{made.n_full} personas find a true difference of {_points(made.detectable)} in four of five"
         " repeats; smaller ones are easily missed.",
@@ -187,8 +198,9 @@ def _points(value: float) -> str:
     return f"{signed_points(value)} points"
 
 
-def _percent(share: float) -> str:
-    return "over 99 %" if share > 0.99 else percent(share)
+def _range(low: float, high: float) -> str:
+    told = ("over 99 %" if share > 0.99 else percent(share) for share in (low, high))
+    return " to ".join(dict.fromkeys(told))
 
 
 def _count(low: int | None, high: int | None) -> str:

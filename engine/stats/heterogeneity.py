@@ -29,6 +29,7 @@ MIN_PERSONAS: Final = 5
 _GRID = 80  # deviations between personas that are weighed
 _WIDEST = 4.0  # times the personas' spread, the largest of them
 _DRAWS = 1_000
+_RARE = 0.01
 _ONCE = Retrained(0.0, 1.0, 0.0)
 
 
@@ -40,7 +41,8 @@ class Effects:
     nobody truly differs. `reliability` (0..1) is the share of the personas' spread that is no luck. `effect`
     is each persona's with luck taken out, in [low, high] with 95 %, above 0 with `chance`. `share` is how
     many of all personas like these are truly above 0, in [share_low, share_high] with 95 %; None where half
-    of them or more share one value: so far from normal are effects then that it would be false.
+    of them or more share one value, or where others look better than normal effects would make so (one who is
+    far out): it would be false.
     """
 
     between: float
@@ -100,7 +102,7 @@ def effects(
     between = _dersimonian(differences, own, ratio)
     reach = float(special.ndtri(0.975)) * spread
     told: tuple[float | None, ...] = (None, None, None)
-    if not tied(differences[:, None])[0][0]:
+    if not tied(differences[:, None])[0][0] and _are_normal(differences, own, grid, chances):
         drawn = _drawn_shares(differences, own, grid, chances, shared=again.shared, seed=seed)
         told = float(drawn.mean()), *map(float, np.quantile(drawn, [0.025, 0.975]))
     return Effects(
@@ -154,6 +156,16 @@ def _given(differences: Vector, own: Vector, grid: Vector) -> tuple[Vector, Vect
     shrunk = own / total  # by how much each is drawn to the mean of all
     means = differences + shrunk * (centre - differences)
     return means, np.sqrt(own * (1 - shrunk) + shrunk**2 / precision)
+
+
+def _are_normal(differences: Vector, own: Vector, grid: Vector, chances: Vector) -> bool:
+    """Whether about as many personas look better as normal effects would let: Gelman's predictive check."""
+    total = own + grid[:, None] ** 2
+    centre = (differences / total).sum(axis=1, keepdims=True) / (1 / total).sum(axis=1, keepdims=True)
+    expected, n = float((chances @ special.ndtr(centre / np.sqrt(total))).mean()), len(own)
+    seen = round(float((np.sign(differences) + 1).sum()) / 2)
+    fewer, more = special.bdtr(seen, n, expected), special.bdtr(n - seen, n, 1 - expected)
+    return bool(min(fewer, more) > _RARE / 2)
 
 
 def _drawn_shares(

@@ -81,15 +81,15 @@ def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_poin
         return str(row.get("reason") or "")
     if _leaves_out_zero(row):
         if _fails_family(row):
-            alone = (
-                f"clear alone (p {p_value(row['p'])})" if row["p"] < ALPHA else "clear by its interval alone"
-            )
+            p = judging_p(row, family=1)
+            is_clear = p is not None and p < ALPHA
+            alone = f"clear alone (p {p_value(p)})" if is_clear else "clear by its interval alone"
             told = among(row).lstrip() or "for so few or so lopsided personas"
             return f"{alone}, not {told} (p {p_value(row['p_holm'])})"
         if _is_weighed(row, higher_is_better):
             return beside_words(row["co_primary"])
         small = f"but by less than {size(within)}" if within and _is_small(row) else ""
-        return noise or small
+        return f"but {noise}" if noise else small
     if _is_small(row):
         return f"surely less than {size(within)} either way" if within else ""
     within_it = span(100 * low, 100 * high, 1) if in_points else span(low, high, 2)

@@ -7,11 +7,12 @@ from pydantic import Field
 from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
-from engine.core.paths import plain_name, read_json
+from engine.core.paths import Workspace, folder_name, plain_name, read_json
+from engine.data.dataset import load_dataset
 from engine.lm.shape import refuse_more
 from engine.runs.runfolder import fingerprint
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, StepOf, Traits
+from engine.strategies.spec import Experiment, StepOf, Traits, Wish
 
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -64,6 +65,27 @@ def adapter_folders(folder: Path) -> list[Path]:
     return found
 
 
+def owners_of(ws: Workspace, folder: Path) -> dict[str, Path]:
+    """Return whose adapter is whose: a folder has its persona's name. Raises EngineError for unknown ones."""
+    found = adapter_folders(folder)
+    known = {
+        name: persona.persona_id
+        for persona in load_dataset(ws).personas
+        for name in (persona.persona_id, folder_name(persona.persona_id))
+    }
+    strangers = [one.name for one in found if one.name not in known]
+    if strangers:
+        raise EngineError(
+            f"{len(strangers)} folders are named as no persona here, {strangers[0]!r} among them.",
+            f"Name each as its persona, such as {min(known.values())!r}.",
+        )
+    return {known[one.name]: one for one in found}
+
+
+def _names_personas(wish: Wish) -> None:
+    owners_of(wish.ws, Path(wish.spec.parameters["folder"]).expanduser())
+
+
 STRATEGY = Experiment(
     name="imported-adapters",
     title="Adapters from elsewhere",
@@ -75,6 +97,7 @@ STRATEGY = Experiment(
     parameters=ImportedParameters,
     settle=_with_contents,
     settles=("contents",),
+    fits=_names_personas,
     stages={"load": 5.0, "generate": 88.0, "score": 7.0},
     beside=("base",),
     traits=Traits(personal=True, readable=True, mixable=True, divides=("replies",)),

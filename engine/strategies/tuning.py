@@ -77,12 +77,13 @@ class Rung:
     personas: int | None
 
 
-def rungs(budget: float, personas: int, *, is_cut: bool) -> tuple[Rung, ...]:
+def rungs(budget: float, personas: int, *, is_cut: bool, most: int) -> tuple[Rung, ...]:
     """Return the rounds that a budget pays for, the last one on all personas.
 
-    `budget` counts runs on all personas: one on a half costs a half, and what a run goes on with from a
-    smaller one it does not pay again. `is_cut` says that the strategy can leave personas out; where it
-    cannot there is one round. Raises EngineError where the budget is below two runs.
+    There are `most` settings; a budget beyond them leaves more of them in the later rounds. `budget` counts
+    runs on all personas: one on a half costs a half, and what a run goes on with from a smaller one it does
+    not pay again. `is_cut` says that the strategy can leave personas out; where it cannot there is one round.
+    Raises EngineError where the budget is below two runs.
     """
     if budget < 2:
         raise EngineError(
@@ -91,10 +92,10 @@ def rungs(budget: float, personas: int, *, is_cut: bool) -> tuple[Rung, ...]:
     levels = 1
     while is_cut and levels < MOST_RUNGS and personas / 2**levels >= LEAST_PERSONAS:
         levels += 1
-    count = 2
-    while cost(_halved(count + 1, levels, personas), personas) <= budget:
+    count, enough = 2, most * 2 ** (levels - 1)
+    while count < enough and cost(_halved(count + 1, levels, personas, most), personas) <= budget:
         count += 1
-    return _halved(count, levels, personas)
+    return _halved(count, levels, personas, most)
 
 
 def cost(planned: tuple[Rung, ...], personas: int) -> float:
@@ -107,13 +108,14 @@ def cost(planned: tuple[Rung, ...], personas: int) -> float:
     return paid
 
 
-def _halved(count: int, levels: int, personas: int) -> tuple[Rung, ...]:
-    """Return rounds that halve the settings and double the personas; two settings reach the end."""
+def _halved(count: int, levels: int, personas: int, most: int) -> tuple[Rung, ...]:
+    """Return rounds that halve the settings, of which there are `most`, and double the personas; two settings
+    reach the end."""
     found = []
     for level in range(levels):
         share = 2 ** (levels - 1 - level)
         on = None if share == 1 else math.ceil(personas / share)
-        found.append(Rung(max(2, count // 2**level), on))
+        found.append(Rung(max(2, min(most, count // 2**level)), on))
     return tuple(found)
 
 

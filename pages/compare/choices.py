@@ -190,7 +190,7 @@ def _under(ws: Workspace, asked: Asked, protocols: pd.DataFrame) -> Asked:
         addresses.linked("protocol", known, label="Protocol")
         return asked
     told = reads.protocol_words(protocols)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="compare_protocols_row"):
         protocol = choice(
             "Protocol", known, name="protocol", help="The settings that scores share.",
             words=lambda name: told[name],

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
@@ -39,11 +40,14 @@ class Asked:
     cluster: int | None = None
 
 
-@reads.kept
 def found(ws: Workspace, asked: Asked) -> dict[str, Any]:
     """Return the comparison of every variant with the reference, over the personas asked for."""
-    if (members := _members(ws, asked)) is None:
-        return _whole(ws, asked, margin=asked.margin)
+    return _whole(ws, asked, margin=asked.margin) if asked.cluster is None else _within(ws, asked)
+
+
+@reads.lasting(dict[str, Any])
+def _within(ws: Workspace, asked: Asked) -> dict[str, Any]:
+    members = _members(ws, asked) or frozenset()
     return pairings.compare_within(ws, _whole(ws, asked, margin=0.0), members, margin=asked.margin)
 
 
@@ -57,22 +61,22 @@ def headline(ws: Workspace, asked: Asked) -> Headline:
     return engine_headline(ws, _whole(ws, asked, margin=0.0), compared=reads.compared)
 
 
-@reads.kept
+@reads.lasting(Leakage | None)
 def audit(ws: Workspace, asked: Asked, variant: str) -> Leakage | None:
     """Return where a variant's gain stands: on replies of her own train dialogues and elsewhere, by turn."""
     return leakage.audit(ws, _whole(ws, asked, margin=0.0), [variant])
 
 
-def _with_marks(ws: Workspace) -> str:
-    return f"{reads.version(ws)} {marks.size(ws)}"
+def why(ws: Workspace, asked: Asked, variant: str) -> Why:
+    """Return where a variant loses, reply by reply, over the personas asked for. Nobody may change it."""
+    said = marks.path(ws)
+    return _why(ws, asked, variant, marked=integrity.sha256(said) if said.exists() else "")
 
 
-def _why(ws: Workspace, asked: Asked, variant: str) -> Why:
-    """Return where a variant loses, reply by reply, over the personas asked for."""
+@reads.lasting(Why, cache=reads.SHARED)
+def _why(ws: Workspace, asked: Asked, variant: str, *, marked: str) -> Why:
+    """As of these marks."""
     return losses.why(ws, _whole(ws, asked, margin=0.0), variant, _members(ws, asked))
-
-
-why = reads.kept(_why, version=_with_marks)
 
 
 @reads.kept
@@ -123,7 +127,7 @@ def routing_of_published(ws: Workspace, asked: Asked, reference: str) -> Importe
     return route_imported(ws, metric=asked.metric, fallback=reference, protocol=asked.protocol)
 
 
-@reads.kept
+@reads.lasting(dict[str, float])
 def true_gains(ws: Workspace, asked: Asked, variant: str) -> dict[str, float]:
     """Return each persona's gain by a variant with luck taken out; empty where that cannot be told."""
     members = _members(ws, asked)

@@ -154,7 +154,13 @@ def _power(view: View, candidate: str) -> None:
     )
     effect = float(asked or 1) / view.metric.factor
     family = (row["family_size"] or 1) * (row["among_metrics"] or 1)
-    found = outlook(n_personas=row["n_paired"], smallest=smallest, effect=effect, family=family)
+    seeds = row["seeds"] or {}
+    of_seeds = 0.0
+    if error := seeds.get("standard_error"):
+        of_seeds = min(1.0, (seeds["deviation"] / error) ** 2 / seeds["n"])
+    found = outlook(
+        n_personas=row["n_paired"], smallest=smallest, effect=effect, family=family, of_seeds=of_seeds
+    )
     st.markdown(_told(found, view, candidate))
     frame.chart(
         power_chart(found, metric=view.metric),
@@ -174,6 +180,8 @@ def _told(found: Outlook, view: View, candidate: str) -> str:
     needed = (
         f"more than {MOST_PERSONAS:,} personas" if found.needed is None else count(found.needed, "persona")
     )
+    if found.effect <= found.floor:
+        needed = "more seeds: no number of personas makes up for training"
     none = view.metric.in_points and found.detectable > 1
     seen = "no difference at all" if none else f"{size(found.detectable)}{unit}"
     return (

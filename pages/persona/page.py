@@ -33,7 +33,7 @@ def show() -> None:
         )
         return
     with st.container(key="persona_top"):  # head.css keeps its place: it is drawn once all is chosen
-        head = st.container(horizontal=True, vertical_alignment="center")
+        head = st.container(horizontal=True, vertical_alignment="center", key="persona_head")
         told = st.container()
     title = head.empty()
     asked = str(st.query_params.get("persona") or st.session_state.get(_LAST) or "")
@@ -181,7 +181,7 @@ def _numbers(
         if goes:
             facts.append(("Routed to", goes, f"By {name}, from validation alone."))
     if facts:
-        with st.container(horizontal=True, gap="medium", key="numbers_persona"):
+        with st.container(horizontal=True, gap="medium", key=f"numbers_persona_{len(facts)}"):
             for label, value, told in facts:
                 st.metric(frame.plain(label), frame.plain(value), help=frame.plain(told), width="content")
 

@@ -15,6 +15,7 @@ from engine.core.types import Dataset, Example, Persona
 from engine.core.wording import count, percent
 from engine.data import choose_examples, examples
 from engine.domains import metrics
+from engine.results import store
 from engine.results.variants import Variant
 from engine.serve.able import obstacle
 from engine.serve.conversation import Manner, default_cast, open_question
@@ -189,6 +190,7 @@ def _variants(ws: Workspace, variants: Sequence[Variant], persona_id: str) -> li
     return [known[name] for name in chosen]
 
 
+@reads.lasting(list[str])
 def _ranked(ws: Workspace) -> list[str]:
     """Variants by their mean in the primary metric on val, best first; there, so that test stays unseen."""
     protocols = reads.protocols(ws)
@@ -196,7 +198,7 @@ def _ranked(ws: Workspace) -> list[str]:
     if on_val.empty:
         return []
     first, protocol = metrics.primary(ws), str(on_val["protocol"].iloc[0])
-    scores = reads.scores(ws, metric=first.name, split="val", protocol=protocol)
+    scores = store.score_table(ws, metric=first.name, split="val", protocol=protocol)
     means = first.sign * scores.groupby(["variant", "persona_id"])["value"].mean().groupby("variant").mean()
     return [str(name) for name in means.dropna().sort_values(ascending=False).index]
 

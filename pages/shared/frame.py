@@ -369,7 +369,7 @@ def empty_state(
     title: str, text: str, *, page: str = HOME, label: str = "Run the first experiment", **told: Any
 ) -> None:
     """Show what is missing, why, and the way to it."""
-    with st.container(border=True, horizontal_alignment="left", gap="small"):
+    with st.container(border=True, horizontal_alignment="left", gap="small", key="page_onward"):
         st.subheader(title, anchor=False)
         st.markdown(text)
         st.page_link(page, label=label, icon=":material/arrow_forward:", **told)

@@ -146,7 +146,7 @@ def show_plan(
         need = "needs" if len(asked.faults) == 1 else "need"
         st.error(f"Not ready to run: {names} {need} another look.", icon=":material/edit:")
         return
-    button = st.container(gap="xsmall") if brief else nullcontext()
+    button = st.container(gap="xsmall", key=f"{key}_first") if brief else nullcontext()
     with st.expander("What it runs, and the command", icon=":material/list:") if brief else nullcontext():
         controls = experiment.traits.trains and st.checkbox(
             "With its controls",

@@ -47,7 +47,7 @@ R = TypeVar("R")
 
 
 _COPIED = st.cache_data(ttl=3600, max_entries=128, show_spinner=False)
-_SHARED = st.cache_resource(ttl=3600, max_entries=8, show_spinner=False)
+SHARED = st.cache_resource(ttl=3600, max_entries=8, show_spinner=False)
 
 
 _AS_LONG = 10.0  # seconds
@@ -108,38 +108,39 @@ def kept(
 
 def shared(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concatenate[Workspace, P], R]:
     """As `kept`, for large tables: all sessions read one object, and nobody may change it."""
-    return kept(function, cache=_SHARED)
+    return kept(function, cache=SHARED)
 
 
 _PAGES = disk.code_of(Path(__file__).resolve().parents[1])
-_SLOTS = 32  # answers of one function on disk: a question takes the place of another one
+_MOST = 64  # answers of one function on disk: the oldest goes
 
 
 def lasting(
-    form: Any, *, until: Callable[[Workspace], str] = version
+    form: Any, *, until: Callable[[Workspace], str] = version, cache: Any = _COPIED
 ) -> Callable[[Callable[Concatenate[Workspace, P], R]], Callable[Concatenate[Workspace, P], R]]:
     """As `kept`, and on disk as a record of `form`: for what takes long and rests on results alone.
 
-    The next process then reads it, as long as nothing that results rest on is another. Raises aside.Underway
-    where it takes its time.
+    The next process then reads it, as long as nothing that results rest on is another. `cache` may be SHARED,
+    for what is large and nobody may change. Raises aside.Underway where it takes its time.
     """
 
     def kept_so(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concatenate[Workspace, P], R]:
         @functools.wraps(function)
         def read(ws: Workspace, *args: P.args, **kwargs: P.kwargs) -> R:
             asked = repr((function.__module__, function.__qualname__, args, sorted(kwargs.items())))
-            slot = int(hashlib.sha256(asked.encode()).hexdigest(), 16) % _SLOTS
-            name, made_from = f"{function.__name__.strip('_')}-{slot:02d}", (_PAGES, asked)
+            kind = function.__name__.strip("_")
+            name, made_from = f"{kind}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}", (_PAGES, asked)
             found: R | None = disk.held(ws, name, (*made_from, *rests_on(ws, version(ws))), form)
             if found is None:  # what is made now is of what there is now, later than the drawing began
                 now = (*made_from, *rests_on(ws, results_of(ws)))
+                disk.make_room(ws, kind, most=_MOST)
                 found = aside.made(
                     ws, (str(ws.root), name, *now),
                     lambda: disk.on_disk(ws, name, now, form, lambda: function(ws, *args, **kwargs)),
                 )  # fmt: skip
             return found
 
-        return kept(read, version=until)
+        return kept(read, cache=cache, version=until)
 
     return kept_so
 
@@ -212,7 +213,7 @@ def _unjudged(ws: Workspace, metric: Metric, asked: Mapping[str, Any]) -> list[s
     ]
 
 
-@kept
+@lasting(tuple[str, frozenset[str]])
 def _under(
     ws: Workspace, split: str, protocol: str | None, reference: str | None = None
 ) -> tuple[str, frozenset[str]]:
@@ -262,7 +263,7 @@ def _of_data(function: Callable[[Workspace], R]) -> Callable[[Workspace], R]:
 
 def _large_of_data(function: Callable[[Workspace], R]) -> Callable[[Workspace], R]:
     """The same for what grows with the personas: all sessions read one object, and nobody may change it."""
-    return kept(function, cache=_SHARED, version=_data)
+    return kept(function, cache=SHARED, version=_data)
 
 
 @_of_data

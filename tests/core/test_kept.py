@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.core import kept as module
-from engine.core.kept import ENGINE, code_of, held, is_kept, kept, leave
+from engine.core.kept import ENGINE, code_of, held, is_kept, kept, leave, make_room
 from engine.core.paths import Workspace
 
 
@@ -106,3 +106,12 @@ def test_code_is_told_apart_by_what_stands_in_its_files(tmp_path: Path) -> None:
     other.write_text("b")
     assert code_of(tmp_path / "room", other) != before
     assert code_of(ENGINE) == module._CODE
+
+
+def test_of_many_answers_of_one_kind_the_oldest_go(slow: Slow) -> None:
+    for number in range(5):
+        make_room(slow.ws, "told", most=3)
+        leave(slow.ws, f"told-{number}", ("a",), int, number)
+        os.utime(slow.ws.cache / f"told-{number}.kept", (number, number))
+    leave(slow.ws, "other-1", ("a",), int, 1)
+    assert sorted(path.stem for path in slow.ws.cache.iterdir()) == ["other-1", "told-2", "told-3", "told-4"]

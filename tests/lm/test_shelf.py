@@ -6,10 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, write_json
-from engine.lm.effects import Own, Prompt, Recipe, Swapped, Weights, mixed, read_recipe, steered
+from engine.lm.asking import strands
+from engine.lm.effects import (
+    Logits,
+    Own,
+    Prompt,
+    Recipe,
+    Swapped,
+    Weights,
+    mixed,
+    read_recipe,
+    steered,
+)
+from engine.lm.mixture import Lockstep
 from engine.lm.recipes import NotCovered, Shelf, Side, write_personas
 
 UNIFIED = Recipe((Weights("run-u", "unified"),))
@@ -81,8 +96,51 @@ def test_steering_puts_two_recipes_together_on_logits(shelf: Shelf) -> None:
     assert steered(OWN, OWN, 2.0) == OWN
     with_base = shelf.sides(mixed(steered(OWN, UNIFIED, 0.5), Recipe(), 0.75), "ada")
     assert [(side.weight, side.group) for side in with_base] == [(0.75, 0), (0.75, 0), (0.25, 1)]
-    with pytest.raises(EngineError, match="mixture of probabilities"):
-        shelf.sides(steered(mixed(OWN, Recipe(), 0.5), UNIFIED, 0.5), "ada")
+
+
+def test_a_mixture_is_steered_by_its_logarithm_and_not_mixed_again(shelf: Shelf) -> None:
+    both = steered(mixed(OWN, Recipe(), 0.75), UNIFIED, 0.5)
+    told = [(one.weight, one.group, one.pool, one.power) for one in shelf.sides(both, "ada")]
+    assert told == [(0.75, 0, 0, 1.5), (0.25, 1, 0, 1.5), (1.0, 2, 1, -0.5)]
+    with pytest.raises(EngineError, match="one side of another mixture"):
+        shelf.sides(mixed(both, OWN, 0.5), "ada")
+
+
+LEAVES = (UNIFIED, OWN, PROFILE, Recipe())
+STRENGTHS = st.sampled_from([-2.0, -0.5, 0.5, 1.0, 2.0])
+ON_LOGITS = st.recursive(
+    st.sampled_from(LEAVES), lambda some: st.builds(steered, some, some, STRENGTHS), max_leaves=4
+)
+MIXED = st.recursive(
+    ON_LOGITS, lambda some: st.builds(mixed, some, some, st.sampled_from([0.0, 0.3, 0.5, 1.0])), max_leaves=4
+)
+ANY = st.recursive(MIXED, lambda some: st.builds(steered, some, some, STRENGTHS), max_leaves=3)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(ANY, min_size=1, max_size=3), st.integers(0, 2**31))
+def test_any_recipe_says_what_its_formula_says(shelf: Shelf, recipes: list[Recipe], seed: int) -> None:
+    """Of random logits of the leaves, alone and beside other requests in a batch, to 1e-4."""
+    drawn = torch.Generator().manual_seed(seed)
+    logits_of = {leaf: torch.randn(7, generator=drawn) for leaf in LEAVES}
+    leaf_of = {(side.effects, side.prompt): leaf for leaf in LEAVES for side in shelf.sides(leaf, "ada")}
+
+    def formula(recipe: Recipe) -> torch.Tensor:
+        """Return the logarithm of its probabilities."""
+        if not isinstance(both := next(iter(recipe.effects), None), Logits):
+            return logits_of[recipe].log_softmax(-1)
+        first, second = formula(both.first), formula(both.second)
+        if both.on == "probabilities":
+            return (both.weight * first.exp() + (1 - both.weight) * second.exp()).log()
+        return ((1 + both.weight) * first - both.weight * second).log_softmax(-1)
+
+    sides = [shelf.sides(recipe, "ada") for recipe in recipes]
+    requests = [strands(found, lambda _: ((), None)) for found in sides]
+    logits = torch.stack([logits_of[leaf_of[one.effects, one.prompt]] for some in sides for one in some])
+    shares, _ = Lockstep(requests, logits.device).shares(logits, range(len(logits)))
+    torch.testing.assert_close(
+        shares, torch.stack([formula(one).exp() for one in recipes]), atol=1e-4, rtol=0
+    )
 
 
 def test_a_placebo_is_the_same_recipe_for_another_persona(shelf: Shelf) -> None:

@@ -28,12 +28,21 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+# What the drawn parts of pages write in: the theme's colours, by the names that Streamlit gives them.
+DRAWN = {
+    re.sub(r"-(\w)", lambda found: found[1].upper(), f"{name}-color")
+    for path in (REPOSITORY / "pages").rglob("*.css")
+    for name in re.findall(r"(?:^|[\s{;])(?:color|fill): var\(--st-([\w-]+)-color\)", path.read_text())
+}
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_and_marks_stand_out(scheme: str) -> None:
     theme = THEME[scheme]
     grounds = [theme["backgroundColor"], theme["secondaryBackgroundColor"]]
     sidebar = theme["sidebar"]["backgroundColor"]
-    texts = {name: theme[name] for name in ("textColor", "linkColor", "codeTextColor", "grayColor")}
+    texts = {name: theme[name] for name in {"codeTextColor", "grayColor", *DRAWN}}
+    assert {"textColor", "linkColor"} <= DRAWN
     texts |= {f"{hue}TextColor": theme[f"{hue}TextColor"] for hue in HUES}
     faint = {
         (name, ground): round(contrast(colour, ground), 2)

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ import streamlit as st
 
 from engine.core.machine import change_machine
 from engine.core.paths import Workspace
+from engine.core.stamps import stamp
 from engine.core.wording import count, p_value, percent
 from engine.domains import metrics
 from engine.results import store
@@ -60,6 +62,32 @@ def test_what_is_kept_for_the_next_process_is_what_was_computed(full: Workspace)
     assert first == computed == reads._compared(full, split="val")
     whole = store.protocols(full)
     pd.testing.assert_frame_equal(reads.protocols(full), whole)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        ("compare_variants", {"view": "metrics"}),
+        ("why", {"view": "why"}),
+        ("audit", {"view": "certainty"}),
+        ("within", {"cluster": "1"}),
+    ],
+)
+def test_the_next_process_opens_a_view_with_what_was_kept(
+    open_page: Open, clustered: tuple[Workspace, dict[int, list[str]]], kind: str, asked: dict[str, str]
+) -> None:
+    ws, _ = clustered
+
+    def opened() -> tuple[str, dict[str, Any]]:
+        st.cache_data.clear()
+        st.cache_resource.clear()
+        seen = texts(open_page(ws, "compare", **asked))
+        return seen, {path.name: stamp(path) for path in ws.cache.glob("*.kept")}
+
+    opened()  # the first look of all settles the reference
+    first = opened()
+    assert any(name.startswith(f"{kind}-") for name in first[1])
+    assert opened() == first  # nothing was made anew, and none took another's place
 
 
 def test_without_data_and_without_scores_the_page_leads_on(

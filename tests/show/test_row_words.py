@@ -17,6 +17,8 @@ def told(smallest: float | None, personas: int) -> str:
 
 def test_no_difference_is_foretold_that_no_score_can_have() -> None:
     assert told(0.021, 20).startswith("20 personas find a true difference of 2.1 points among 5 variants in")
+    rows = [{"role": "", "min_detectable_effect": 0.02, "n_paired": n, "family_size": 2} for n in (8, 19)]
+    assert power_words(rows, SIMILARITY).startswith("8 to 19 personas find a true difference of 2.0 points")
     assert told(2.5, 5) == "5 personas are too few to find any true difference among 5 variants."
     assert told(None, 4) == ""
     assert compare(pairing_of([0.1, 0.12, 0.09, 0.2])).min_detectable_effect is None  # four get no verdict

@@ -242,6 +242,22 @@ def test_a_leaderboard_corrects_over_its_family() -> None:
     assert all(row.reference == "unified" for row in rows)
 
 
+def test_that_personas_differ_is_corrected_over_the_family() -> None:
+    """Of forty variants that help all alike, luck alone makes two seem to help some more than others."""
+    draw, alone, among = np.random.default_rng(2), 0, 0
+    for _ in range(20):
+        rows = []
+        for number in range(40):
+            values = draw.normal(0.02, 0.1, (15, 6))
+            ours = [(f"e{who}/{n}", f"p{who:02}", values[who, n]) for who in range(15) for n in range(6)]
+            found = compare(pair(ours, [(at, who, 0.0) for at, who, _ in ours]), resamples=100)
+            rows.append(replace(found, variant=f"v{number}"))
+        alone += any(row.p_between < 0.05 for row in rows)  # type: ignore[operator]
+        among += any(row.p_between < 0.05 for row in corrected(rows, outside_family=()))  # type: ignore[operator]
+    assert alone > 12
+    assert among <= 4
+
+
 def test_a_leaderboard_equals_single_comparisons() -> None:
     tables = boards(4, 30)
     rows = leaderboard(tables, reference="unified", margin=0.01, seed=3, resamples=500)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from engine.core.errors import EngineError
-from engine.stats.forecast import MOST_PERSONAS, Forecast, needed, upper_limit
+from engine.stats.forecast import MOST_PERSONAS, Forecast, needed, power_of_verdict, upper_limit
 from engine.stats.forecast import forecast as forecast_for
 from engine.stats.paired_tests import paired_t_of, power_of_t
 
@@ -74,6 +74,13 @@ def test_no_effect_can_not_be_planned_for() -> None:
     largest = needed(0.0006, 0.05)
     assert largest is not None
     assert largest <= MOST_PERSONAS
+
+
+def test_so_few_that_there_is_no_verdict_find_nothing() -> None:
+    assert needed(0.5, 0.01) == 5
+    assert power_of_verdict(4, 50.0) == 0.0
+    with pytest.raises(EngineError, match="A study of 4 personas finds nothing"):
+        forecast(np.array([0.3, 0.31, 0.29, 0.32]), n_full=4)
 
 
 def test_the_words_promise_nothing_the_pilot_does_not_show() -> None:

@@ -102,6 +102,20 @@ def test_where_most_personas_do_not_differ_no_share_of_them_truly_gains() -> Non
     assert found.between is not None
 
 
+def test_one_who_is_far_out_does_not_speak_for_all() -> None:
+    """Nineteen of twenty gain two points and one loses fifty: normal effects would let half of them lose."""
+    truth = np.full(20, 0.02)
+    truth[3] = -0.5
+    found = compare(study(truth, noise=0.01))
+    assert (found.share_improved, found.true_share) == (0.95, None)
+    kept = [compare(study(draw.normal(0.03, 0.1, 20), seed=seed, noise=0.1)) for seed, draw in _draws(40)]
+    assert sum(one.true_share is None for one in kept) <= 1
+
+
+def _draws(n: int) -> list[tuple[int, np.random.Generator]]:
+    return [(seed, np.random.default_rng(100 + seed)) for seed in range(n)]
+
+
 def test_that_personas_do_not_differ_at_all_is_no_point_of_its_own() -> None:
     """Against the posterior integrated finely over spreads, in another way."""
     means, own = np.random.default_rng(8).normal(0.15, 0.3, 20), 0.1

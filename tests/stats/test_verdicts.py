@@ -34,7 +34,8 @@ def test_where_less_is_better_a_fall_is_a_gain() -> None:
 ROW = {
     "ci_low": -0.004,
     "ci_high": 0.006,
-    "p": 0.7,
+    "p": 0.001,  # Student's alone decides nothing
+    "p_alone": 0.7,
     "p_holm": 1.0,
     "p_equal": 0.001,
     "p_equal_holm": 0.02,
@@ -55,19 +56,19 @@ ROW = {
             "anything from −0.4 to +0.6 points fits; within the noise of training",
         ),
         (
-            {"ci_low": 0.001, "p": 0.01, "p_holm": 0.2, "p_equal_holm": 0.3},
+            {"ci_low": 0.001, "p_alone": 0.01, "p_holm": 0.2, "p_equal_holm": 0.3},
             UNCLEAR,
             "clear alone (p 0.01), not among 20 variants (p 0.20)",
         ),
         (
-            {"ci_low": 0.001, "p": 0.01, "p_holm": 0.2, "p_equal_holm": 0.3, "among_metrics": 10},
+            {"ci_low": 0.001, "p_alone": 0.01, "p_holm": 0.2, "p_equal_holm": 0.3, "among_metrics": 10},
             UNCLEAR,
             "clear alone (p 0.01), not among 20 variants in 10 metrics (p 0.20)",
         ),
         (
             {
                 "ci_low": 0.001,
-                "p": 0.01,
+                "p_alone": 0.01,
                 "p_holm": 0.1,
                 "p_equal_holm": 1.0,
                 "among_metrics": 10,
@@ -77,7 +78,14 @@ ROW = {
             "clear alone (p 0.01), not among 10 metrics (p 0.10)",
         ),
         (
-            {"ci_low": 0.1, "ci_high": 0.1, "p": 0.06, "p_holm": 0.06, "p_equal_holm": 1.0, "family_size": 1},
+            {
+                "ci_low": 0.1,
+                "ci_high": 0.1,
+                "p_alone": 0.06,
+                "p_holm": 0.06,
+                "p_equal_holm": 1.0,
+                "family_size": 1,
+            },
             UNCLEAR,
             "clear by its interval alone, not for so few or so lopsided personas (p 0.06)",
         ),
@@ -88,7 +96,7 @@ ROW = {
         ),
         ({"ci_low": 0.001, "p_holm": 0.01}, BETTER, "but by less than 1.0 points"),
         ({"ci_low": 0.001, "p_holm": 0.01, "p_equal_holm": 0.3}, BETTER, ""),
-        ({"ci_low": 0.001, "p_holm": 0.01, "above_noise": False}, BETTER, "within the noise of training"),
+        ({"ci_low": 0.001, "p_holm": 0.01, "above_noise": False}, BETTER, "but within the noise of training"),
     ],
 )
 def test_equal_is_a_verdict_and_a_verdict_says_why(change: dict[str, Any], word: str, reason: str) -> None:

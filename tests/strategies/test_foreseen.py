@@ -117,3 +117,22 @@ def test_every_list_whose_best_is_kept_says_so() -> None:
             told = "best on val is kept" in " ".join((field.description or "").split())
             marked = any(isinstance(mark, ChosenOnVal) for mark in field.metadata)
             assert told == marked, f"{entry.name}.{name}"
+
+
+NEEDS_MORE = {"imported-adapters": "holds no adapters", "tuned": "one setting only"}
+"""What has to be given or made first, and what is said without it."""
+
+
+@pytest.mark.parametrize("name", registry.EXPERIMENTS)
+def test_every_strategy_is_planned_by_its_defaults_and_each_personal_one_has_a_placebo(
+    counting: None, tmp_path: Path, name: str
+) -> None:
+    ws = make_workspace(tmp_path, truth=True)
+    if name in NEEDS_MORE:
+        with pytest.raises(EngineError, match=NEEDS_MORE[name]):
+            plan(ws, name)
+        return
+    assert plan(ws, name, controls=True).target.spec.experiment == name
+    if name in registry.having("personal", registry.EXPERIMENTS):
+        planned = plan(ws, "placebo", {"of": name})
+        assert planned.target.spec.upstream["of"] in {run.run_id for run in planned.runs}

@@ -16,11 +16,18 @@ from engine.strategies.tuning import LEAST_PERSONAS, Budget, Rung, cost, draw, r
 WITH_SPACE = [entry for entry in registry.EXPERIMENTS.values() if entry.space]
 
 
-@given(budget=st.floats(2, 60), personas=st.integers(2, 500), is_cut=st.booleans())
+@given(
+    budget=st.floats(2, 60) | st.floats(2, 1e12),
+    personas=st.integers(2, 500),
+    is_cut=st.booleans(),
+    most=st.integers(2, 100),
+)
 def test_rounds_stay_within_the_budget_and_end_on_everybody(
-    budget: float, personas: int, is_cut: bool
+    budget: float, personas: int, is_cut: bool, most: int
 ) -> None:
-    found = rungs(budget, personas, is_cut=is_cut)
+    found = rungs(budget, personas, is_cut=is_cut, most=most)
+    assert all(one.settings <= most for one in found)
+    assert budget < most + 1e-6 or found[-1].settings == most  # it pays for all of them on everybody
     assert cost(found, personas) <= budget
     assert found[-1].personas is None
     assert found[-1].settings >= 2
@@ -32,13 +39,13 @@ def test_rounds_stay_within_the_budget_and_end_on_everybody(
 
 
 def test_a_budget_tries_more_where_personas_can_be_left_out() -> None:
-    assert [(one.settings, one.personas) for one in rungs(6, 200, is_cut=False)] == [(6, None)]
-    cut = rungs(6, 200, is_cut=True)
+    assert [(one.settings, one.personas) for one in rungs(6, 200, is_cut=False, most=80)] == [(6, None)]
+    cut = rungs(6, 200, is_cut=True, most=80)
     assert [one.personas for one in cut] == [50, 100, None]
     assert cut[0].settings >= 11
     assert cost(cut, 200) > 5
     with pytest.raises(EngineError, match="compares nothing"):
-        rungs(1.5, 200, is_cut=True)
+        rungs(1.5, 200, is_cut=True, most=80)
 
 
 def test_a_budget_of_time_buys_runs_by_what_one_costs_and_makes_room_where_they_take_longer() -> None:

@@ -1,5 +1,6 @@
 """The command that gives a strategy its budget: tune."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from engine.domains.metric import Metric
 from engine.runs.runfolder import read_status
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
-from engine.strategies.plan import Plan, plan
+from engine.strategies.plan import Plan, look, plan
 from engine.strategies.spec import EvaluationSettings, Experiment
 from engine.strategies.tuned import NAME as TUNED
 from engine.strategies.tuned import ROLE
@@ -58,17 +59,19 @@ def tune(
         each = _seconds_a_run(call, name, fixed)
     # Where each has an adapter of her own, leaving personas out changes nothing for the others.
     is_cut = entry.fixed.get("by") == "persona" and "personas" in entry.parameters.model_fields
-    rounds = rungs(asked.in_runs(each), ground.personas, is_cut=is_cut)
-    drawn = _drawn(entry, rounds[0].settings, fixed, seed=ground.seed if seed is None else seed)
+    known = ground.personas - ground.unseen
+    drawn = _drawn(call, entry, fixed, seed=ground.seed if seed is None else seed)
+    rounds = rungs(asked.in_runs(each), known, is_cut=is_cut, most=len(drawn))
+    drawn = drawn[: rounds[0].settings]
     if dry_run:
         value = {"rounds": [asdict(one) for one in rounds], "settings": drawn}
         return call.answer(value, lambda: _show_rounds(rounds, drawn))
     tried = _Tried(drawn)
     for rung in rounds:
-        share = (rung.personas or ground.personas) / ground.personas
+        share = (rung.personas or known) / known
         rung = that_fit(rung, spent=tried.seconds, budget=asked, seconds_each=share * (each or 0.0))
         each = _try(call, name, rung, tried, fixed) / share
-    _keep(call, name, asked, tried, fixed, personas=ground.personas)
+    _keep(call, name, asked, tried, fixed, personas=known)
     return 0
 
 
@@ -138,15 +141,24 @@ def _keep(
     )
 
 
-def _drawn(entry: Experiment, most: int, fixed: Mapping[str, Any], *, seed: int) -> list[Mapping[str, Any]]:
-    """The settings to try, each once, without what is fixed. Raises EngineError where that leaves one."""
-    found: list[Mapping[str, Any]] = []
-    for one in draw(entry, most, seed=seed):
+def _drawn(call: Call, entry: Experiment, fixed: Mapping[str, Any], *, seed: int) -> list[Mapping[str, Any]]:
+    """All settings there are, each once, the defaults first, without what is fixed and what cannot be here.
+
+    Raises EngineError where that leaves one, or the defaults themselves cannot be.
+    """
+    seen, found = look(call.ws), list[Mapping[str, Any]]()
+    for one in draw(entry, sys.maxsize, seed=seed):
         left = {key: value for key, value in one.items() if key not in fixed}
+        try:
+            plan(call.ws, entry.name, {**fixed, **left}, seen=seen)
+        except EngineError:
+            if not left:
+                raise
+            continue
         found += [left] if left not in found else []
     if len(found) < 2:
         raise EngineError(
-            f"All that {entry.name} could be tuned in is fixed, so there is one setting.",
+            f"All that {entry.name} could be tuned in is fixed or cannot be here, so there is one setting.",
             f"Leave some of it open: {', '.join(entry.space)}.",
         )
     return found

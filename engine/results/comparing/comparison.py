@@ -89,8 +89,9 @@ def compare_variants(
     elsewhere = others(scene)
     rows = _rows(ws, scene, compared, second, elsewhere if across_protocols else ())
     shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
-    judged = _criteria(scene, compared.against_unified, domain_of(ws).also_up, shown) if bands else {}
-    read = compared.against_unified if judged else ()
+    judged = _criteria(ws, scene, compared.against_unified, shown) if bands else {}
+    deciding = {criteria.DECIDES, *domain_of(ws).also_up}
+    read = deciding & set(compared.against_unified) if judged else set[str]()
     defined = _defined(scene, compared.rows)
     found = {
         "reference": scene.reference.variant,
@@ -183,8 +184,9 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
     controlled = [Asked((scene.metric,), whom) for whom in controls]
     unified, needed = scene.find(DEFAULT_REFERENCES[0]), list[Asked]()
     if unified is not None:
-        shown = metrics.of_study(ws)
+        shown, beside_it = metrics.of_study(ws), second_metric(ws, metrics.METRICS[criteria.DECIDES])
         judged = [shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown]
+        judged += [] if beside_it is None else [beside_it]
         needed.append(Asked(tuple(judged), scene.pairs_with(unified)))
     second = second_metric(ws, scene.metric)
     both = (scene.metric,) if second is None else (scene.metric, second)
@@ -313,17 +315,24 @@ def _amount(ws: Workspace, row: Comparison, scene: Scene) -> Row:
 
 
 def _criteria(
-    scene: Scene, against_unified: Mapping[str, Named], also_up: Sequence[str], shown: Sequence[Row]
+    ws: Workspace, scene: Scene, against_unified: Mapping[str, Named], shown: Sequence[Row]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return variant -> its bands, for those shown that compete with unified; empty where it is not
     scored."""
     rows = against_unified.get(criteria.DECIDES, {})
     wanted = {row["variant"] for row in shown}
-    per_persona = _per_persona(scene, rows)
+    per_persona, also_up = _per_persona(scene, rows), domain_of(ws).also_up
+    second = second_metric(ws, metrics.METRICS[criteria.DECIDES])
+    held = {} if second is None else against_unified.get(second.name, {})
     return {
         name: [
             judged.as_json()
-            for judged in criteria.judge(_standing(row, against_unified, per_persona, also_up))
+            for judged in criteria.judge(
+                replace(
+                    _standing(row, against_unified, per_persona, also_up),
+                    beside=beside(ws, second, held.get(name)),
+                )
+            )
         ]
         for name, row in rows.items()
         if name in wanted

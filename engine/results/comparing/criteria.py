@@ -11,6 +11,8 @@ from typing import Any, Final, Literal
 
 from engine.core.wording import count, p_value, percent, points, signed_points
 from engine.domains.metrics import METRICS
+from engine.stats.co_primary import DOWN, HELD, UP, Beside, beside_words
+from engine.stats.co_primary import standing as standing_of
 from engine.stats.levels import ALPHA, LOST, NOISE
 
 UNIFIED_OF_THE_STUDY: Final = 0.8214
@@ -25,7 +27,8 @@ class Band:
     """One named level of success. `absolute` is the study's mean; None: a condition is not asked for.
 
     Every level asks for a gain that is more than chance (p below `alpha`, corrected for the number of
-    variants): a mean above 0 alone is reached by luck. `all_up` asks for the further metrics that the domain
+    variants): a mean above 0 alone is reached by luck; and, as a verdict does, that the domain's second
+    primary metric is no worse. `all_up` asks for the further metrics that the domain
     names to rise as well, each by the same test.
     """
 
@@ -65,7 +68,8 @@ class Standing:
     `share_improved` is that of the personas who truly gain, by a model of their differences, where there is
     one; `counted_share` counts those who scored higher. `p` is Holm's where there is one; `p_of_gains` are
     those of `gains`. `per_persona_lost` is the share of personas that lose more than ten
-    points under per-persona LoRA, None where that is not scored; `lost` is the variant's own.
+    points under per-persona LoRA, None where that is not scored; `lost` is the variant's own. `beside` is the
+    domain's second primary metric, where it has one.
     """
 
     variant: str
@@ -79,6 +83,7 @@ class Standing:
     gains: Mapping[str, float | None]
     counted_share: float | None = None
     p_of_gains: Mapping[str, float | None] = field(default_factory=dict)
+    beside: Beside | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,7 @@ def _judge(standing: Standing, band: Band) -> Judged:
         _significance(band.alpha, standing),
         *([_catastrophic(standing)] if band.fewer_catastrophic else []),
         *(_also_up(metric, standing, band.alpha) for metric in standing.gains if band.all_up),
+        *([] if standing.beside is None else [_held(standing.beside)]),
     ]
     return Judged(
         band=band.name,
@@ -213,6 +219,13 @@ def _also_up(metric: str, standing: Standing, alpha: float) -> Condition:
     met = found > NOISE and p < alpha
     words = f"{label} {signed_points(found)} points with p {p_value(p)}, up with p below {alpha:g} wanted"
     return Condition("metric", metric, 0.0, found, None if found > 0 else _short(-found, met), met, words)
+
+
+def _held(beside: Beside) -> Condition:
+    """The second primary metric: what is not shown to hold cannot be said, what is down fails."""
+    met = {UP: True, HELD: True, DOWN: False}.get(standing_of(beside))
+    wanted = -beside["margin"]
+    return Condition("metric", beside["metric"], wanted, beside["ci_low"], None, met, beside_words(beside))
 
 
 def _short(missing: float, met: bool) -> float:

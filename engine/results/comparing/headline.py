@@ -20,7 +20,7 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import pairings
 from engine.results.comparing.remarks import too_few
 from engine.stats.co_primary import beside_words
-from engine.stats.verdicts import alone, verdict
+from engine.stats.verdicts import BETTER, WORSE, alone, verdict
 from engine.stats.winners import Optimism, optimism
 
 Found = Mapping[str, Any]
@@ -71,24 +71,28 @@ class Headline:
         if self.tested is None:
             gain = _size(self.chosen["delta"], metric)
             own = self.chosen["reference"]  # what it is built on, where that is not the reference
-            return f"Validation chooses {name}: {gain} over {own} there. Test has not judged it yet."
+            told = f"Validation chooses {name}: {gain} over {own} there.{self._held_back(self.chosen)}"
+            return f"{told} Test has not judged it yet."
         counted = "one test" if self.among == 1 else f"one of {self.among} metrics"
         p = alone(self.tested, among=self.among)["p_holm"]
         sure = "no test" if p is None else f"p {_p(p)}, {counted}"
         return (
             f"Validation chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)}"
-            f" over {self.tested['reference']} ({_spread(self.tested, metric)}; {sure}).{self._held_back}"
+            f" over {self.tested['reference']} ({_spread(self.tested, metric)}; {sure})."
+            f"{self._held_back(self.tested)}"
         )
 
-    @property
-    def _held_back(self) -> str:
-        """What the second primary metric says, where it makes the word another one."""
-        if self.tested is None or not self.tested.get("co_primary"):
+    def _held_back(self, row: Row) -> str:
+        """What speaks against a clear word: training alone makes as much, or the second primary metric makes
+        the word another one."""
+        higher, judged = METRICS[self.metric].higher_is_better, alone(row, among=self.among)
+        by_one = verdict({**judged, "co_primary": None}, higher_is_better=higher)
+        if by_one not in (BETTER, WORSE):
             return ""
-        by_one = {**alone(self.tested, among=self.among), "co_primary": None}
-        if verdict(by_one, higher_is_better=METRICS[self.metric].higher_is_better) == self.verdict:
-            return ""
-        return f" {beside_words(self.tested['co_primary'])}."
+        noise = " That is within the noise of training." if row.get("above_noise") is False else ""
+        if by_one == verdict(judged, higher_is_better=higher):
+            return noise
+        return f"{noise} {beside_words(row['co_primary'])}."
 
     def answer(self, *, competing: bool) -> str:
         """Answer the study's question in a sentence: what val chose and what test says of it, never the
@@ -108,9 +112,9 @@ class Headline:
         if self.chosen is not None and row["variant"] == self.chosen["variant"]:
             return f"It is also the highest of {n} on test." if n > 1 else ""
         told = f"Highest on test of {n}: {row['variant']}, {_size(row['delta'], metric)}."
-        if self.luck is None:
+        flattered = "" if self.luck is None else _size(self.luck.overshoot, metric).removeprefix("+")
+        if self.luck is None or flattered == _size(0.0, metric):
             return told
-        flattered = _size(self.luck.overshoot, metric).removeprefix("+")
         return (
             f"{told} Picked there, it flatters: were all {n} equally good, the highest would show {flattered}"
             f" too much, and its 95 % interval would hold the truth in {percent(self.luck.coverage)}."

@@ -14,6 +14,7 @@ import pandas as pd
 from engine.core.paths import Workspace
 from engine.core.types import Dialogue
 from engine.data import load_dataset
+from engine.data.dataset import dialogues_of
 from engine.domains.domain import Domain
 from engine.domains.kinds import KINDS, kind_of
 from engine.domains.metrics import METRICS
@@ -173,7 +174,8 @@ def examples_of(
     ws: Workspace, found: Mapping[str, Any], variants: Sequence[str], examples: Sequence[str]
 ) -> tuple[pd.DataFrame, list[Dialogue]]:
     """Return the store's rows of some examples under some variants, and their dialogues."""
-    rows = store.example_rows(ws, split=found["split"], protocol=found["protocol"], variants=variants)
-    rows = rows[rows["example_id"].isin(list(examples))]
+    place = {"split": found["split"], "protocol": found["protocol"]}
+    rows = store.example_rows(ws, **place, variants=variants, examples=examples)
+    own = (one for persona in dict.fromkeys(rows["persona_id"]) for one in dialogues_of(ws, str(persona)))
     ids = set(rows["dialogue_id"])
-    return rows, [dialogue for dialogue in load_dataset(ws).dialogues if dialogue.dialogue_id in ids]
+    return rows, [dialogue for dialogue in own if dialogue.dialogue_id in ids]

@@ -70,6 +70,7 @@ def warnings(
         *failed_words(ws, scorer=False),
         scorer.warning(ws, scene.metric) if is_ours else None,
         *_uneven(shown),
+        *_fewer_seeds(scene, shown),
         *_cut(ws, shown),
         *_unturned(ws, shown),
     ]
@@ -117,6 +118,26 @@ def _uneven(rows: Sequence[Row]) -> list[str]:
     more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
     names = f"{', '.join(told[:_MOST_NAMED])}{more}"
     return [f"Compared on the examples that both have a value for, so not by the means beside them: {names}."]
+
+
+def _fewer_seeds(scene: Scene, rows: Sequence[Row]) -> list[str]:
+    """Who is compared over some of the seeds only, its own or the reference's."""
+    first, name = scene.reference.variant_id, scene.reference.variant
+    here = [one.variant_id for one in scene.under(scene.protocol)]
+    of = {one: scene.repeated.get(one, one) for one in here}
+    held, told = Counter(of.values()), []
+    for row in (row for row in rows if row_role.competes(row)):
+        own, against = (set(side) for side in zip(*row["compared"], strict=True))
+        if len(own) < held[row["variant_id"]]:
+            told.append(f"{row['variant']} ({len(own)} of its {held[row['variant_id']]})")
+        elif {of[one] for one in against} == {first} and len(against) < held[first]:
+            told.append(f"{row['variant']} ({len(against)} of {name}'s {held[first]})")
+    if not told:
+        return []
+    names = ", ".join(told)
+    return [
+        f"Compared seed beside seed, over fewer than there are: {names}. The means beside may be of more."
+    ]
 
 
 def _cut(ws: Workspace, rows: Sequence[Row]) -> list[str]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Row
-from engine.data.dataset import load_dataset
+from engine.core.wording import count
+from engine.data.dataset import load_dataset, load_splits
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.lm.effects import normal
@@ -58,6 +59,8 @@ class SweepResults:
     points: tuple[Point, ...]
     best: Any
     warnings: tuple[str, ...] = ()
+    remark: str = ""
+    """Of amounts of history: of how many the largest is more than they have."""
 
 
 def sweep_results(
@@ -106,7 +109,15 @@ def sweep_results(
             warnings += [line for line in found["warnings"] if line not in warnings]
         best = _best(points(), decides)
     return SweepResults(
-        experiment, parameter, decides.name, reference, protocol, points(), best, tuple(warnings)
+        experiment,
+        parameter,
+        decides.name,
+        reference,
+        protocol,
+        points(),
+        best,
+        tuple(warnings),
+        more_than_there_is(ws, parameter, tuple(runs)),
     )
 
 
@@ -155,9 +166,28 @@ def newcomers_results(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SP
                 whose = {seen.variants[point.variant].variant_id: point.variant}
                 looks.record(ws, at, protocol, whose, {decides.name})
         found.append(
-            SweepResults(experiment, sweep.parameter, decides.name, reference, protocol, tuple(points), best)
-        )
+            SweepResults(
+                experiment, sweep.parameter, decides.name, reference, protocol, tuple(points), best,
+                remark=more_than_there_is(ws, sweep.parameter, tuple(runs)),
+            )
+        )  # fmt: skip
     return found
+
+
+def more_than_there_is(ws: Workspace, parameter: str, values: Sequence[Any]) -> str:
+    """Say how many personas have less history than the largest value: for them it is all they have."""
+    most = max((one for one in values if isinstance(one, int)), default=0) if parameter == "history" else 0
+    splits = load_splits(ws)
+    held = Counter(
+        row.persona_id
+        for row in load_dataset(ws).dialogues
+        if splits.assignment.get(row.dialogue_id) == "train"
+    )
+    few = sum(own < most for own in held.values())
+    if not few:
+        return ""
+    whole = count(len(held), "persona")
+    return f"{few} of {whole} have fewer than {most} train dialogues: for them {most} is all they have."
 
 
 def _looked_at(point: Point, best: Any) -> Point:

@@ -260,11 +260,12 @@ def example_rows(
     split: str = "test",
     protocol: str | None = None,
     variants: Sequence[str] | None = None,
+    examples: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return what the variants said: variant, ids, reply, reference, retrieved, tokens, seconds, and a column
     a metric of the study (NaN where undefined or not computed).
 
-    `persona_id` leaves out all others, `variants` too; `protocol` is by default the newest.
+    `persona_id` leaves out all others, `variants` and `examples` too; `protocol` is by default the newest.
     """
     asked = {
         "split": split,
@@ -278,6 +279,7 @@ def example_rows(
         known, under = statistics.scored(connection), str(asked["protocol"])
         versions = {one.name: known.in_force(one, under, split).version for one in shown}
         said = _joined(connection, named_variants(connection), tables.EXAMPLES, asked)
+        said = said if examples is None else said[said["example_id"].isin(list(examples))]
         answers = {"answers": said["answer"].tolist()}
         return said, connection.execute(tables.EXAMPLE_SCORES, answers).df(), versions
 

@@ -142,7 +142,7 @@ def _colour(shown: pd.DataFrame, metric: Metric) -> alt.Color:
         legend=alt.Legend(
             title=f"Difference{unit} ({ends})",
             orient="top",
-            gradientLength=220,
+            gradientLength=160,
             gradientThickness=10,
             labelExpr=f"datum.value == 0 ? '0' : format(datum.value, '{ticks}')",
             titleLimit=400,

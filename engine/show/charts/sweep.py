@@ -119,7 +119,7 @@ def sweep_words(results: Sequence[SweepResults]) -> list[str]:
             f" ({metric.level(val['mean'])}, {metric.change(val['delta'])} to {found.reference})"
             + (f"; on test {metric.change(test['delta'])} (95 % interval {spread})." if test else ".")
         )
-    return told
+    return [*told, *dict.fromkeys(found.remark for found in results if found.remark)]
 
 
 def _last(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.core import cuts
 from engine.core.errors import EngineError
+from engine.core.paths import folder_name
 from engine.core.types import Dataset, Dialogue, Message, Split, Splits
 from engine.data.dataset import load_dataset, load_splits, subset_of
 from engine.domains.domain import Domain
@@ -67,13 +68,6 @@ def _cluster_groups(context: RunContext, ids: Sequence[str]) -> list[Group]:
     for persona, cluster in clusters.of(ids, only=context.spec.parameters.get("cluster")).items():
         members.setdefault(cluster, []).append(persona)
     return [Group(f"cluster-{cluster}", tuple(members[cluster])) for cluster in sorted(members)]
-
-
-def folder_name(persona_id: str) -> str:
-    """Return a file name for a persona: her id, with what file systems dislike spelled out."""
-    return "".join(
-        letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in persona_id
-    )
 
 
 def covered(context: RunContext, groups: Sequence[Group], rows: Rows) -> list[Group]:

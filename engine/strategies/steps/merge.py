@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from engine.core.errors import EngineError
-from engine.core.paths import write_json
+from engine.core.paths import folder_name, write_json
 from engine.data.dataset import load_splits
 from engine.lm.adapters import Lora, save_lora
 from engine.lm.effects import Effect, Own, Recipe, Stored, Weights, read_recipe
@@ -27,7 +27,6 @@ from engine.runs.runfolder import declared
 from engine.strategies import registry
 from engine.strategies.merges import WEIGHTS
 from engine.strategies.steps.crossing import Crossed, write_crossed
-from engine.strategies.steps.lessons import folder_name
 from engine.strategies.steps.merge_learned import members_loras
 from engine.strategies.steps.merge_mixes import mixes_of
 from engine.strategies.steps.scoring import score_variants

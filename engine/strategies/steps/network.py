@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json, write_atomically, write_json
+from engine.core.paths import folder_name, read_json, write_atomically, write_json
 from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.lm.bank import written
 from engine.lm.effects import Own, Recipe, Weights
@@ -34,7 +34,7 @@ from engine.runs.context import Cancelled, RunContext
 from engine.strategies import registry
 from engine.strategies.budgets import TRAINING
 from engine.strategies.networks import told_apart
-from engine.strategies.steps.lessons import dialogues_of, folder_name, hooks_of, record_of, train_settings
+from engine.strategies.steps.lessons import dialogues_of, hooks_of, record_of, train_settings
 from engine.strategies.steps.scoring import score_variants
 
 WHO = "trained.json"

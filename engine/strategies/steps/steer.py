@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.core.errors import EngineError
-from engine.core.paths import write_json
+from engine.core.paths import folder_name, write_json
 from engine.core.types import Example
 from engine.data.dataset import choose_examples, examples
 from engine.lm.activations import Offsets, layer_of, save_offsets
@@ -31,7 +31,7 @@ from engine.runs.context import Cancelled, RunContext
 from engine.strategies import registry
 from engine.strategies.steps.choosing import Tried, kept, val_examples, write_sweep
 from engine.strategies.steps.crossing import Crossed, Kept, write_crossed
-from engine.strategies.steps.lessons import folder_name, train_ids
+from engine.strategies.steps.lessons import train_ids
 from engine.strategies.steps.made import made_by
 from engine.strategies.steps.scoring import ExampleSet, answer, asker_for, example_set, score_variants
 

@@ -5,16 +5,14 @@ from pathlib import Path
 
 from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
-from engine.core.paths import read_json
-from engine.data.dataset import load_dataset
+from engine.core.paths import folder_name, read_json
 from engine.lm.adapters import Lora, linear_layers, load_lora, save_lora, sizes
 from engine.lm.effects import Own, Recipe, Weights
 from engine.lm.load import Base, load_base
 from engine.lm.recipes import Shelf, write_personas
 from engine.lm.shape import LoraShape
 from engine.runs.context import RunContext
-from engine.strategies.imported_adapters import adapter_folders, contents_of
-from engine.strategies.steps.lessons import folder_name
+from engine.strategies.imported_adapters import contents_of, owners_of
 from engine.strategies.steps.scoring import score_variants
 
 
@@ -23,7 +21,7 @@ def take_in(context: RunContext) -> None:
     context.progress("load", 0, 1)
     given, base = context.spec.parameters, load_base(context.spec.base)
     folder, run_id = Path(given["folder"]), context.spec.run_id
-    owners = _owners(context, adapter_folders(folder))
+    owners = owners_of(context.workspace, folder)
     if contents_of(folder) != given["contents"]:
         raise EngineError(
             f"The adapters in {folder} were changed since this run was launched.", "Import them again."
@@ -56,22 +54,6 @@ def _tell_other_base(context: RunContext, folders: Iterable[Path]) -> None:
     if others:
         context.summary(trained_over=others)
         context.log(f"They say that they were trained over {', '.join(others)}; this base is {ours}.")
-
-
-def _owners(context: RunContext, found: list[Path]) -> dict[str, Path]:
-    """Return whose adapter is whose: a folder has its persona's name. Raises EngineError for unknown ones."""
-    known = {
-        name: persona.persona_id
-        for persona in load_dataset(context.workspace).personas
-        for name in (persona.persona_id, folder_name(persona.persona_id))
-    }
-    strangers = [one.name for one in found if one.name not in known]
-    if strangers:
-        raise EngineError(
-            f"{len(strangers)} folders are named as no persona here, {strangers[0]!r} among them.",
-            f"Name each as its persona, such as {min(known.values())!r}.",
-        )
-    return {known[one.name]: one for one in found}
 
 
 def _refuse_misfit(lora: Lora, base: Base, folder: Path) -> None:

@@ -105,6 +105,19 @@ def test_what_cannot_be_said_is_open_unless_something_fails() -> None:
     assert met(replace(GOOD, gains={"param_f1": None}))["stretch"] is None
 
 
+def test_no_level_is_reached_by_what_is_worse_in_the_second_metric() -> None:
+    told = {"metric": "exact_action_match", "label": "Exact action match", "delta": -0.1, "margin": 0.05}
+    beside = {name: {**told, "ci_low": low, "ci_high": high} for name, low, high in STANDS}
+    assert met(replace(GOOD, beside=beside["down"])) == dict.fromkeys(met(GOOD), False)
+    assert met(replace(GOOD, beside=beside["not shown"])) == dict.fromkeys(met(GOOD), None)
+    assert met(replace(GOOD, beside=beside["held"])) == met(GOOD)
+    (line,) = judge(replace(GOOD, beside=beside["down"]))[0].missing
+    assert line == "Exact action match −10.0 (−20.0 to −3.0): down"
+
+
+STANDS = (("down", -0.2, -0.03), ("not shown", -0.2, 0.1), ("held", -0.04, 0.1))
+
+
 def test_the_studys_own_value_is_judged_apart() -> None:
     lower = {one.band: one for one in judge(replace(GOOD, mean=0.86))}
     assert lower["stretch"].met is True

@@ -177,6 +177,27 @@ def test_seeds_are_one_variant_with_their_mean_and_spread(
     assert linked in {row["variant"] for row in without_repeats(table, but=linked)}
 
 
+def test_who_is_compared_over_fewer_seeds_than_there_are_is_said(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reference's row is the mean over its seeds; who stands on one of them is compared with that one."""
+    _lift(monkeypatch, {("unified", 1): 0.04, ("unified", 2): -0.04})
+    unified = [run(ws, "unified", seed=seed) for seed in range(3)]
+    hybrid = run(ws, "hybrid", on=unified[0])
+    for seed in range(4):
+        run(ws, "per-persona", seed=seed)
+    said = [line for line in compare_variants(ws)["warnings"] if line.startswith("Compared seed beside")]
+    assert said == [
+        "Compared seed beside seed, over fewer than there are: per-persona (3 of its 4), hybrid (1 of"
+        " unified's 3). The means beside may be of more."
+    ]
+    assert compared(ws)[hybrid]["seeds"] is None
+    unified.append(run(ws, "unified", seed=3))
+    for seed in (1, 2, 3):
+        run(ws, "hybrid", seed=seed, on=unified[seed])
+    assert not any(line.startswith("Compared seed beside") for line in compare_variants(ws)["warnings"])
+
+
 def test_one_training_of_the_reference_is_noise_unless_it_is_in_both(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,7 +336,7 @@ def test_for_whom_it_helps_is_read_off_examples_averaged_over_seeds(
     told = effects_of(paired)
     assert told is not None
     assert row["seeds"]["n"] == 3
-    assert row["p_between"] == pytest.approx(told.p)
+    assert row["p_between"] == pytest.approx(2 * told.p)  # among two: unified itself is the other
 
 
 def test_some_personas_are_judged_over_seeds_as_all_are(

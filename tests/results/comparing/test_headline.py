@@ -65,6 +65,25 @@ def test_a_gain_that_the_second_metric_holds_back_says_by_what(ws: Workspace) ->
         "Exact action match −2.0 (−20.0 to +10.0): not shown to stay above −5.0."
     )
     assert "Exact action match" not in found.choice_words
+    before = replace(held, tested=None, chosen={**found.chosen, "co_primary": second})  # type: ignore[dict-item]
+    assert "not shown to stay above −5.0. Test has not judged it yet." in before.choice_words
+
+
+def test_a_clear_word_within_the_noise_of_training_says_so(ws: Workspace) -> None:
+    found = of(ws, "test")
+    assert found.tested is not None
+    assert "noise of training" not in found.choice_words
+    noisy = replace(found, tested={**found.tested, "above_noise": False})
+    assert noisy.choice_words == f"{found.choice_words} That is within the noise of training."
+    unclear = replace(found, tested={**found.tested, "above_noise": False, "p_alone": 0.5})
+    assert "noise of training" not in unclear.choice_words
+
+
+def test_where_luck_makes_nothing_nothing_flatters(ws: Workspace) -> None:
+    found = of(ws, "test")
+    assert found.luck is not None
+    assert "flatters" in found.highest_words
+    assert "flatters" not in replace(found, luck=replace(found.luck, overshoot=0.0)).highest_words
 
 
 def test_a_choice_in_a_metric_that_was_not_declared_answers_for_the_others(ws: Workspace) -> None:

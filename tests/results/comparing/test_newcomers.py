@@ -12,8 +12,8 @@ from engine.core.paths import Workspace, read_json
 from engine.data.dataset import load_dataset
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
-from engine.results.comparing.sweeps import SweepResults, sweep_results_of
-from engine.show.charts.sweep import sweep_table
+from engine.results.comparing.sweeps import SweepResults, more_than_there_is, sweep_results_of
+from engine.show.charts.sweep import sweep_table, sweep_words
 from engine.strategies.plan import plan
 from engine.strategies.sweep import SWEEPS, Sweep, plan_sweep
 from tests import in_process
@@ -99,6 +99,18 @@ def test_what_cannot_be_is_a_point_without_rows_and_nothing_is_what_unified_does
         (1, "succeeded", True),
     ]
     assert retrieval[0].rows["val"]["delta"] == 0.0
+
+
+def test_an_amount_that_is_more_than_they_have_is_said(
+    ws: Workspace, results: dict[str, SweepResults]
+) -> None:
+    assert [one.remark for one in results.values()] == ["", ""]
+    said = more_than_there_is(ws, "history", (0, 3, 4))
+    assert said == "4 of 4 personas have fewer than 4 train dialogues: for them 4 is all they have."
+    assert more_than_there_is(ws, "history", (0, 3)) == more_than_there_is(ws, "l2", (0, 4)) == ""
+    told = [replace(one, remark=said) for one in results.values()]
+    assert sweep_words(told)[-1] == said
+    assert len(sweep_words(told)) == len(told) + 1
 
 
 def test_test_is_read_for_the_value_that_val_chose_alone(results: dict[str, SweepResults]) -> None:
