@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from engine.core.errors import EngineError as EngineError
+from engine.core.errors import unknown_name
 from engine.core.paths import Workspace, open_workspace
 from engine.data.prepare import prepare
 from engine.domains import metrics
@@ -39,6 +41,7 @@ _COLUMNS = (
     *("variant", "family", "mean", "delta", "ci_low", "ci_high", "p_holm", "verdict", "n_paired"),
     *("wins", "ties", "losses", "run_id", "variant_id"),
 )
+_SPLITS = ("val", "test", "unseen")
 
 
 def create(folder: str | Path, *, dataset: str | Path, **options: Any) -> Study:
@@ -90,7 +93,11 @@ class Study:
         The same thing launched twice is the run that exists. Raises EngineError for an unknown experiment or
         parameter, and when a run that was waited for has not succeeded.
         """
-        planned = plan(self.workspace, experiment, parameters, seed=seed, upstream=upstream or {})
+        try:
+            drawn = None if seed is None else index(seed)  # NumPy's whole numbers too
+        except TypeError:
+            raise EngineError(f"A seed is a whole number, not {seed!r}.") from None
+        planned = plan(self.workspace, experiment, parameters, seed=drawn, upstream=upstream or {})
         submitted = jobs.submit(self.workspace, planned)
         if wait:
             self.wait(*(one.record.run_id for one in submitted))
@@ -130,6 +137,7 @@ class Study:
         On validation by default; split="test" is a look at test, which is recorded. What else the comparison
         says (warnings, noise, criteria) is in `DataFrame.attrs`.
         """
+        _refuse_unknown(split)
         found = compare_variants(
             self.workspace, split=split, metric=metric, reference=reference, variants=list(variants)
         )
@@ -144,6 +152,7 @@ class Study:
 
         `metric` is by default the study's primary one.
         """
+        _refuse_unknown(split)
         chosen = metric or metrics.primary(self.workspace).name
         return store.score_table(self.workspace, metric=chosen, split=split)
 
@@ -179,3 +188,8 @@ class Study:
 
     def _variant(self, name: str) -> Variant:
         return resolved(name, store.variants(self.workspace))
+
+
+def _refuse_unknown(split: str) -> None:
+    if split not in _SPLITS:
+        raise unknown_name("split", split, _SPLITS)

@@ -46,8 +46,16 @@ def test_faults_are_told_with_a_remedy(study: engine.Study, tmp_path: Path) -> N
     assert "unified" in f"{fault.value.message} {fault.value.hint}"
     with pytest.raises(engine.EngineError, match="variant"):
         study.ask("nobody", "persona_000", "Hello.")
-    with pytest.raises(engine.EngineError):
-        engine.open(tmp_path / "nowhere")
+    for wrong in (
+        lambda: study.run("unified", seed="first"),  # type: ignore[arg-type]
+        lambda: study.compare(split="validation"),
+        lambda: study.scores(split="valid"),
+        lambda: study.ask("base", "persona_000", "Hello.", max_new_tokens=-1),
+        lambda: engine.open(tmp_path / "nowhere"),
+    ):
+        with pytest.raises(engine.EngineError):
+            wrong()
+    assert study.runs().empty
     with pytest.raises(AttributeError, match="nonsense"):
         engine.nonsense  # noqa: B018
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from engine.cli.frame import Call, command, err, out
 from engine.core.errors import EngineError
 from engine.core.limits import megabytes
 from engine.core.roles import refuse_unless
-from engine.core.wording import count
+from engine.core.wording import count, listed
 from engine.serve.published import LOCAL, PORT
 
 if TYPE_CHECKING:
@@ -48,13 +50,16 @@ def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> Non
 
     def ready(address: str) -> None:
         told = {"address": address, "variants": list(variants), "token": None if given else token}
-        call.answer(told, lambda: _show(address, variants[0], None if given else token))
+        call.answer(told, lambda: _show(address, variants, None if given else token))
 
-    openai_server.serve(call.ws, variants, host=host, port=port, token_hash=hash_of_token(token), ready=ready)
+    with suppress(KeyboardInterrupt):  # how it is meant to end
+        openai_server.serve(
+            call.ws, variants, host=host, port=port, token_hash=hash_of_token(token), ready=ready
+        )
 
 
-def _show(address: str, variant: str, token: str | None) -> None:
-    out().print(f"{variant} answers at {address}")
+def _show(address: str, variants: Sequence[str], token: str | None) -> None:
+    out().print(f"{listed(variants)} {'answers' if len(variants) == 1 else 'answer'} at {address}")
     if token is not None:
         out().print(f"Token (shown once): {token}")
     out().print("Ctrl-C ends it.")

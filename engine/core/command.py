@@ -16,6 +16,8 @@ from engine.core.paths import REPOSITORY, Workspace
 
 PROGRAM = "python -m engine"
 _GROUPS = "augment|autopilot|base|worlds"  # commands of theirs come after a second word
+_SCREEN = 44  # letters of a line of code on a telephone, and in a column of a page
+_OPTION = re.compile(r"""('[^']*'|"[^"]*")| (?=--\w)""")  # what is quoted goes as it is
 _PRINTED = re.compile(rf"{PROGRAM} (?:(?:{_GROUPS}) )?[a-z][a-z-]*[a-z](?![\w=-])")
 
 
@@ -38,6 +40,16 @@ def command_line(
     if ws is not None and not _is_default(ws):
         told += ["--workspace", str(ws.root)]
     return f"{PROGRAM} {shlex.join(told)}"
+
+
+def on_lines(commands: str) -> str:
+    """Return commands, a line each, as they are shown: a long one as an option a line, to be pasted.
+
+    A screen that is too narrow breaks a line at hyphens, too, and `--` stands alone then.
+    """
+    if max(map(len, commands.splitlines()), default=0) <= _SCREEN:
+        return commands
+    return _OPTION.sub(lambda found: found[1] or " \\\n  ", commands)
 
 
 def typed(value: Any) -> str:

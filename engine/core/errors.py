@@ -46,11 +46,13 @@ class DataError(EngineError):
         return "\n".join([self.message, *shown, *([self.hint] if self.hint else [])])
 
 
-_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+_REFUSALS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
+)
 
 
 def refusal(error: OSError) -> EngineError | None:
-    """Return the error for a disk that is full or refuses to be written; None for any other trouble."""
+    """Return the error for a disk that is full or refuses a name or to be written; None for other trouble."""
     if error.errno not in _REFUSALS:
         return None
     return EngineError(

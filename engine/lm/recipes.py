@@ -210,6 +210,11 @@ class Shelf:
             self._changes[key] = change_of(loras, prefixes[0] if prefixes else None, offsets, libraries)
         return self._changes[key]
 
+    def keep(self, most: int) -> None:
+        """Let go of all changes but the `most` made last; one that is asked for again is made anew."""
+        for key in list(self._changes)[:-most]:
+            del self._changes[key]
+
     def adapter(self, run: str, name: str) -> Loaded:
         """Return what a run stored under a name. Raises EngineError when its folder is not there."""
         if (run, name) not in self._loaded:

@@ -29,7 +29,8 @@ class Draws:
 
     def token(self, shares: Tensor) -> int:
         """Return the next token, drawn from probabilities [V]."""
-        flattened = (shares.double().cpu().log() / self._sampling.temperature).softmax(dim=-1)
+        logs = shares.double().cpu().log()
+        flattened = ((logs - logs.max()) / self._sampling.temperature).softmax(dim=-1)
         ordered, tokens = flattened.sort(descending=True, stable=True)
         upto = ordered.cumsum(dim=0)
         kept = int((upto - ordered < self._sampling.top_p).sum())

@@ -44,6 +44,8 @@ class Voice:
     most: int
     tokens: list[int] = field(default_factory=list)
     ended: bool = False
+    closed: bool = False
+    """Whether it ended by its own end, and not by being long enough or let go."""
     draws: Draws | None = None
 
     @property
@@ -137,10 +139,11 @@ class Stream:
             self._say(voice, voice.draws.token(own) if voice.draws else token)
 
     def _say(self, voice: Voice, token: int) -> None:
-        voice.ended = token in self._ends.ids
-        if not voice.ended:
+        voice.closed = token in self._ends.ids
+        if not voice.closed:
             voice.tokens.append(token)
-            voice.ended = not voice.left or self._ends.over(self._base.tokenizer, voice.tokens)
+            voice.closed = self._ends.over(self._base.tokenizer, voice.tokens)
+        voice.ended = voice.closed or not voice.left
 
     def _let_go(self) -> None:
         """Let the rows of voices that have ended leave the batch."""

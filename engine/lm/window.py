@@ -39,7 +39,9 @@ def window_of(model: PreTrainedModel) -> int:
 
 
 def prompt_room(model: PreTrainedModel, max_new_tokens: int) -> int:
-    """Return how many tokens a prompt may have beside its reply. Raises EngineError where that is none."""
+    """Return how many tokens a prompt may have beside its reply. Raises EngineError where either has none."""
+    if max_new_tokens < 1:
+        raise EngineError(f"A reply has a token or more, not {max_new_tokens}.")
     room = window_of(model) - max_new_tokens
     if room < 1:
         raise no_room(max_new_tokens, window_of(model))

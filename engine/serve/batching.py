@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.core.errors import EngineError
@@ -23,6 +23,8 @@ from engine.serve.answering import Stage
 
 MOST_ROWS = 64
 """Rows that are computed together; who comes later waits."""
+_MOST_CHANGES = 256
+"""Sums of adapters that are held for the next who asks: requests may bring weights without end."""
 
 
 class BatchFailed(EngineError):
@@ -37,7 +39,8 @@ class Heard:
     ended: str | None = None
     prompt_tokens: int = 0
     reply_tokens: int = 0
-    memories: int = 0
+    shown: Mapping[str, int] = field(default_factory=dict)
+    """At its end: how many memories stood in the prompt, and what of it had to go to fit the window."""
     error: EngineError | None = None
 
 
@@ -161,6 +164,12 @@ class Batcher:
             (ask,) = asker.asks(wish.recipe, [wish.example])
         finally:
             asker.forget_prompts()
+            self._stage.shelf.keep(_MOST_CHANGES)
+        if len(ask.rows) > MOST_ROWS:
+            raise EngineError(
+                f"This recipe answers by {len(ask.rows)} models at once; {MOST_ROWS} can.",
+                "Name fewer parts.",
+            )
         return ask
 
     def _tell(self, stream: Stream, seat: _Seat) -> bool:
@@ -173,7 +182,7 @@ class Batcher:
         if at >= 0:
             text, why = text[:at], "stop"
         elif voice.ended:
-            why = "length" if not voice.left else "stop"
+            why = "stop" if voice.closed else "length"
         elif not wish.unwanted.is_set():
             text = _without_a_beginning_of(wish.stop, text)
         if why is None and wish.unwanted.is_set():
@@ -183,13 +192,24 @@ class Batcher:
         heard = Heard(text[len(seat.told) :], why, sum(len(row.ids) for row in voice.rows), len(voice.tokens))
         seat.told = "" if wish.whole else text
         if why is not None or (heard.text and not wish.whole):
-            wish.tell(replace(heard, memories=len(seat.ask.memories)))
+            wish.tell(replace(heard, shown=_shown(seat.ask)) if why is not None else heard)
         return why is None
+
+
+def _shown(ask: Ask) -> dict[str, int]:
+    cut = {"memories_cut": ask.memories_cut, "turns_cut": ask.turns_cut}
+    return {"memories": len(ask.memories), **{name: count for name, count in cut.items() if count}}
 
 
 def _without_a_beginning_of(words: tuple[str, ...], text: str) -> str:
     """Return the text without an end that may be the beginning of one of the words."""
     longest = max(
-        (size for word in words for size in range(1, len(word)) if text.endswith(word[:size])), default=0
+        (
+            size
+            for word in words
+            for size in range(1, min(len(word), len(text) + 1))
+            if text.endswith(word[:size])
+        ),
+        default=0,
     )
     return text[: len(text) - longest]

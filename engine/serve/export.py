@@ -7,7 +7,7 @@ summed rank. Refuses what is no set of weights (mixtures, remote models), which 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 from engine.core.base_identity import base_of, hub_id, peft_base
 from engine.core.errors import EngineError
@@ -87,7 +88,8 @@ def export(
             _write_merged(base, change, part / "merged")
         if gguf:
             llama.convert(part / "merged", part / GGUF)
-        card = _card(ws, variant, sides, homes, merged=merged, gguf=gguf)
+        beside = list(_beside(base, shelf, sides.values()))
+        card = _card(ws, variant, homes, beside, merged=merged, gguf=gguf)
         (part / "README.md").write_text(card, encoding="utf-8")
     whole_at = folder / "merged" if merged is not None else None
     return Exported(folder, homes, whole_at, folder / GGUF if gguf else None)
@@ -183,8 +185,8 @@ def _write_merged(base: Base, change: Change | None, folder: Path) -> None:
 def _card(
     ws: Workspace,
     variant: Variant,
-    sides: Mapping[str, Side],
     homes: Mapping[str, str],
+    beside: Sequence[str],
     *,
     merged: str | None,
     gguf: bool,
@@ -209,11 +211,11 @@ def _card(
         data_hash=str(told.get("data_hash", ""))[:16],
         personas=len(dataset.personas),
         dialogues=len(dataset.dialogues),
-        covered=len(sides),
+        covered=len(homes),
         protocol=protocol,
         scores=scores,
         folders=_folders(apart, merged, gguf),
-        beside=list(_beside(sides.values())),
+        beside=beside,
     )
 
 
@@ -238,7 +240,18 @@ def _folders(apart: int, merged: str | None, gguf: bool) -> str:
     return "\n".join(lines)
 
 
-def _beside(sides: Iterable[Side]) -> Iterable[str]:
+def _beside(base: Base, shelf: Shelf, sides: Collection[Side]) -> Iterable[str]:
+    """Yield what others' hands would leave out without a word: with it the weights are the variant."""
+    if type(base.tokenizer) is PreTrainedTokenizerFast:
+        yield (
+            "The tokenizer as it was saved: `PreTrainedTokenizerFast.from_pretrained`. For some models "
+            "`AutoTokenizer` puts that of the best known model in its place, which splits numbers otherwise."
+        )
+    changes = [change for side in sides if (change := shelf.change(side.effects)) is not None]
+    if any(change.prefix is not None and change.factors for change in changes):
+        yield f"`{PREFIX}/` in a folder: PEFT's prefix tuning, which acts together with the LoRA around it."
+    if any(change.offsets for change in changes):
+        yield f"`{ACTIVATIONS}/` in a folder: offsets to add to what layers give. PEFT leaves them out."
     prompts = {side.prompt for side in sides}
     if any(prompt.profile for prompt in prompts):
         yield "The persona's profile stands in the prompt; `prompts.jsonl` has every persona's."

@@ -15,12 +15,12 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -28,7 +28,7 @@ from engine.core.errors import EngineError, unknown_name
 from engine.core.questions import new_id
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
-from engine.lm.effects import Recipe, read_recipe
+from engine.lm.effects import Prompt, Recipe, read_recipe
 from engine.lm.sampling import Sampling
 from engine.lm.window import TooLong
 from engine.results.variants import Variant
@@ -38,6 +38,7 @@ from engine.serve.conversation import can_answer
 from engine.serve.published import hash_of_token
 
 MOST_TOKENS = 2048
+MOST_STOPS = 16
 _USUAL_TOKENS = 256
 _MOST_BODY_BYTES = 1 << 20
 _MOST_WAITING = 256
@@ -68,11 +69,11 @@ class Wanted(BaseModel):
     messages: list[_Turn] = Field(min_length=1)
     user: str | None = None
     recipe: dict[str, Any] | None = None
-    meta: dict[str, Any] = Field(default_factory=dict)
+    meta: dict[str, Any] | None = None
     max_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
     max_completion_tokens: int | None = Field(None, ge=1, le=MOST_TOKENS)
-    stop: str | list[str] | None = None
-    stream: bool = False
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = None
+    stream: bool | None = None
     stream_options: dict[str, Any] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
@@ -135,26 +136,34 @@ class Cast:
         cold = [self.cold] if self.cold is not None and self.cold not in offered else []
         self.offered = {one.variant: one for one in (*offered, *cold)}
 
-    def choose(self, wanted: Wanted) -> Chosen:
-        """Return who answers. Raises UnknownModel, and EngineError where two personas are named."""
-        name, _, behind = wanted.model.partition(":")
-        if wanted.model in self.offered:
-            name, behind = wanted.model, ""
+    def named(self, model: str) -> tuple[str, str]:
+        """Return the variant that a model's name is, and the persona behind it. Raises UnknownModel."""
+        name, _, behind = (model, "", "") if model in self.offered else model.partition(":")
         if name not in self.offered:
             unknown = unknown_name("model", name, list(self.offered))
             raise UnknownModel(unknown.message, unknown.hint)
+        return name, behind
+
+    def choose(self, wanted: Wanted) -> Chosen:
+        """Return who answers. Raises UnknownModel, and EngineError where two personas are named."""
+        name, behind = self.named(wanted.model)
         if behind and wanted.user and behind != wanted.user:
             raise EngineError(
                 f"The model names {behind}, and user names {wanted.user}.", "Name one persona, in one place."
             )
         persona = behind or wanted.user or ""
         recipe = read_recipe(wanted.recipe if wanted.recipe is not None else self.offered[name].recipe)
-        if persona in self._personas and self._shelf.covers(recipe, persona):
-            return Chosen(recipe, "recipe" if wanted.recipe is not None else name, persona, False)
-        if wanted.recipe is not None or self.cold is None:
-            self._shelf.sides(recipe, persona)  # says what is missing
-            return Chosen(recipe, "recipe" if wanted.recipe is not None else name, persona, False)
-        return Chosen(read_recipe(self.cold.recipe), self.cold.variant, persona, self.cold.variant != name)
+        if wanted.recipe is None and self.cold is not None and not self._serves(recipe, persona):
+            return Chosen(read_recipe(self.cold.recipe), self.cold.variant, persona, True)
+        self._shelf.sides(recipe, persona)  # says what is missing
+        return Chosen(recipe, "recipe" if wanted.recipe is not None else name, persona, False)
+
+    def _serves(self, recipe: Recipe, persona: str) -> bool:
+        """Say whether a recipe has what it needs for this persona: what is the same for all needs none."""
+        if not self._shelf.covers(recipe, persona):
+            return False
+        sides = self._shelf.sides(recipe, persona)
+        return persona in self._personas or all(side.prompt == Prompt() for side in sides)
 
 
 def application(cast: Cast, batcher: Batcher, token_hash: str) -> Starlette:
@@ -167,7 +176,7 @@ def application(cast: Cast, batcher: Batcher, token_hash: str) -> Starlette:
             Route("/v1/chat/completions", desk.completions, methods=["POST"]),
             Route("/health", lambda _: JSONResponse({"status": "ok"})),
         ],
-        exception_handlers={HTTPException: _not_here, Exception: _failed},
+        exception_handlers={HTTPException: _not_here, ClientDisconnect: _gone, Exception: _failed},
     )
 
 
@@ -183,10 +192,12 @@ class _Desk:
     async def model(self, request: Request) -> Response:
         if (refused := self._refused(request)) is not None:
             return refused
-        found = self._cast.offered.get(request.path_params["name"])
-        if found is None:
-            return _refusal(unknown_name("model", request.path_params["name"], list(self._cast.offered)), 404)
-        return JSONResponse(_model(found))
+        asked = str(request.path_params["name"])
+        try:
+            name, _ = self._cast.named(asked)
+        except UnknownModel as error:
+            return _refusal(error)
+        return JSONResponse({**_model(self._cast.offered[name]), "id": asked})
 
     async def completions(self, request: Request) -> Response:
         if (refused := self._refused(request)) is not None:
@@ -209,10 +220,12 @@ class _Desk:
 
     def _refused(self, request: Request) -> Response | None:
         """Return the refusal of a request without the token, None where it has it."""
-        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if hmac.compare_digest(hash_of_token(given), self._token_hash):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        is_known = hmac.compare_digest(hash_of_token(given.strip()), self._token_hash)
+        if scheme.lower() == "bearer" and is_known:
             return None
-        return _error(401, "This address asks for its token: Authorization: Bearer TOKEN.")
+        told = "This address asks for its token: Authorization: Bearer TOKEN."
+        return _error(401, told, headers={"www-authenticate": "Bearer"})
 
 
 class _Reply:
@@ -220,13 +233,14 @@ class _Reply:
 
     def __init__(self, wanted: Wanted, chosen: Chosen, batcher: Batcher) -> None:
         self._wanted, self._chosen = wanted, chosen
+        self._counts = bool(wanted.stream and (wanted.stream_options or {}).get("include_usage"))
         self._id, self._made = f"chatcmpl-{new_id()}", int(time.time())
         self._heard: asyncio.Queue[Heard] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         context = tuple(turn.message for turn in wanted.messages)
         self._wish = Wish(
             chosen.recipe,
-            Example(self._id, chosen.persona_id, "", 0, context, "", dict(wanted.meta)),
+            Example(self._id, chosen.persona_id, "", 0, context, "", dict(wanted.meta or {})),
             lambda heard: _tell(loop, self._heard, heard),
             max_new_tokens=wanted.max_completion_tokens or wanted.max_tokens or _USUAL_TOKENS,
             stop=wanted.stops,
@@ -246,9 +260,7 @@ class _Reply:
             "finish_reason": last.ended,
             "logprobs": None,
         }
-        return JSONResponse(
-            self._object("chat.completion", [choice], usage=_usage(last), memories=last.memories)
-        )
+        return JSONResponse(self._object("chat.completion", [choice], last.shown, usage=_usage(last)))
 
     async def stream(self, request: Request) -> Response:
         """Return the reply as server-sent events, a piece each; what cannot be answered is refused whole."""
@@ -265,7 +277,7 @@ class _Reply:
             except TimeoutError:
                 if await request.is_disconnected():
                     self._wish.unwanted.set()
-                    return Response(status_code=499)
+                    return await _gone()
                 continue
             return first if first.error is None else _refusal(first.error)
 
@@ -281,30 +293,36 @@ class _Reply:
                     break
                 last = await self._heard.get()
             if last.error is None:
-                yield self._event({}, ended=last.ended)
-                if (self._wanted.stream_options or {}).get("include_usage"):
+                yield self._event({}, last)
+                if self._counts:
                     told = self._object("chat.completion.chunk", [], usage=_usage(last))
                     yield f"data: {json.dumps(told)}\n\n"
             yield "data: [DONE]\n\n"
         finally:
             self._wish.unwanted.set()
 
-    def _event(self, delta: Mapping[str, str], *, ended: str | None = None) -> str:
+    def _event(self, delta: Mapping[str, str], last: Heard | None = None) -> str:
+        ended, shown = (last.ended, last.shown) if last else (None, None)
         choice = {"index": 0, "delta": dict(delta), "finish_reason": ended, "logprobs": None}
-        return f"data: {json.dumps(self._object('chat.completion.chunk', [choice]))}\n\n"
+        usage = {"usage": None} if self._counts else {}
+        return f"data: {json.dumps(self._object('chat.completion.chunk', [choice], shown, **usage))}\n\n"
 
-    def _object(self, kind: str, choices: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+    def _object(
+        self,
+        kind: str,
+        choices: Sequence[Mapping[str, Any]],
+        shown: Mapping[str, int] | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
         chosen = self._chosen
-        memories = more.pop("memories", None)
         told = {"variant": chosen.variant, "persona": chosen.persona_id, "cold_start": chosen.is_cold_start}
-        told |= {"memories": memories} if memories is not None else {}
         return {
             "id": self._id,
             "object": kind,
             "created": self._made,
             "model": self._wanted.model,
             "choices": list(choices),
-            "persona_lab": told,
+            "persona_lab": {**told, **(shown or {})},
             **more,
         }
 
@@ -376,16 +394,22 @@ def _status(error: EngineError) -> int:
     return 404 if isinstance(error, UnknownModel) else 500 if isinstance(error, BatchFailed) else 400
 
 
-def _refusal(error: EngineError, status: int | None = None) -> Response:
+def _refusal(error: EngineError) -> Response:
     code = "context_length_exceeded" if isinstance(error, TooLong) else None
-    return _error(status or _status(error), f"{error.message} {error.hint or ''}", code=code)
+    return _error(_status(error), f"{error.message} {error.hint or ''}", code=code)
 
 
 async def _not_here(request: Request, error: Exception) -> Response:
     """What is asked of an address that there is not, or otherwise than it is answered."""
     status = error.status_code if isinstance(error, HTTPException) else 404
     told = "Here are /v1/models and, to be posted to, /v1/chat/completions."
-    return _error(status, f"{request.method} {request.url.path} is not answered. {told}", code="unknown_url")
+    words = f"{request.method} {request.url.path} is not answered. {told}"
+    return _error(status, words, code="unknown_url", headers=getattr(error, "headers", None))
+
+
+async def _gone(*_: object) -> Response:
+    """To a caller who has gone: nobody reads it."""
+    return Response(status_code=499)
 
 
 async def _failed(_: Request, error: Exception) -> Response:

@@ -81,7 +81,8 @@ def serve(
 
     stage = Stage(ws, load_base(base_of(ws).name))
     bound = ear.getsockname()
-    address = f"http://{'localhost' if host == LOCAL else host}:{bound[1]}/v1"
+    name = "localhost" if host == LOCAL else f"[{host}]" if ":" in host else host
+    address = f"http://{name}:{bound[1]}/v1"
     with Batcher(stage) as batcher:
         app = application(Cast(stage, chosen, known), batcher, token_hash)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))

@@ -78,7 +78,7 @@ def _of_part(
 ) -> tuple[Vector, Vector, Vector, Vector]:
     n, mean, error = len(studies), studies.mean(axis=0), standard_errors(studies) * stretch
     variances = np.maximum(squares - means**2, 0) / (n - 1)
-    spread = variances > 1e-18 * (studies**2).mean(axis=0)
+    spread = variances > 1e-14 * (studies**2).mean(axis=0)  # rounding leaves some 1e-16 where there is none
     pivots = np.full(means.shape, np.inf)  # resamples without spread have no pivot: they sort to the end
     np.divide(means - mean, np.sqrt(variances), out=pivots, where=spread)
     most, known = len(means) + 1, spread.sum(axis=0)

@@ -41,8 +41,8 @@ class Effects:
     nobody truly differs. `reliability` (0..1) is the share of the personas' spread that is no luck. `effect`
     is each persona's with luck taken out, in [low, high] with 95 %, above 0 with `chance`. `share` is how
     many of all personas like these are truly above 0, in [share_low, share_high] with 95 %; None where half
-    of them or more share one value, or where others look better than normal effects would make so (one who is
-    far out): it would be false.
+    of them or more share one value, or where normal effects would hardly let as many look better (as with one
+    persona far out): it would be false.
     """
 
     between: float
@@ -138,9 +138,9 @@ def _between(differences: Vector, own: Vector) -> tuple[Vector, Vector]:
     widest = _WIDEST * max(float(differences.std()), float(np.sqrt(own.mean())))
     grid = (np.arange(_GRID) + 0.5) * widest / _GRID  # each the middle of its part: 0 is no part of its own
     total = own + grid[:, None] ** 2
-    centre = (differences / total).sum(axis=1) / (1 / total).sum(axis=1)
+    centre, precision = _centre(differences, total)
     logs = -0.5 * (
-        np.log((1 / total).sum(axis=1))
+        np.log(precision)
         + np.log(total).sum(axis=1)
         + ((differences - centre[:, None]) ** 2 / total).sum(axis=1)
     )
@@ -148,21 +148,26 @@ def _between(differences: Vector, own: Vector) -> tuple[Vector, Vector]:
     return grid, chances / chances.sum()
 
 
+def _centre(differences: Vector, total: Vector) -> tuple[Vector, Vector]:
+    """The mean of all and its precision, [grid], of differences whose variances are `total` [grid, n]."""
+    precision = (1 / total).sum(axis=1)
+    return (differences / total).sum(axis=1) / precision, precision
+
+
 def _given(differences: Vector, own: Vector, grid: Vector) -> tuple[Vector, Vector]:
     """Each persona's effect and its deviation, [grid, n], were the deviation between personas known."""
     total = own + grid[:, None] ** 2
-    precision = (1 / total).sum(axis=1, keepdims=True)
-    centre = (differences / total).sum(axis=1, keepdims=True) / precision
+    centre, precision = _centre(differences, total)
     shrunk = own / total  # by how much each is drawn to the mean of all
-    means = differences + shrunk * (centre - differences)
-    return means, np.sqrt(own * (1 - shrunk) + shrunk**2 / precision)
+    means = differences + shrunk * (centre[:, None] - differences)
+    return means, np.sqrt(own * (1 - shrunk) + shrunk**2 / precision[:, None])
 
 
 def _are_normal(differences: Vector, own: Vector, grid: Vector, chances: Vector) -> bool:
     """Whether about as many personas look better as normal effects would let: Gelman's predictive check."""
     total = own + grid[:, None] ** 2
-    centre = (differences / total).sum(axis=1, keepdims=True) / (1 / total).sum(axis=1, keepdims=True)
-    expected, n = float((chances @ special.ndtr(centre / np.sqrt(total))).mean()), len(own)
+    centre, _ = _centre(differences, total)
+    expected, n = float((chances @ special.ndtr(centre[:, None] / np.sqrt(total))).mean()), len(own)
     seen = round(float((np.sign(differences) + 1).sum()) / 2)
     fewer, more = special.bdtr(seen, n, expected), special.bdtr(n - seen, n, 1 - expected)
     return bool(min(fewer, more) > _RARE / 2)
@@ -174,8 +179,6 @@ def _drawn_shares(
     """The share above 0 of all personas like these, in each draw of mean and deviation."""
     draw = np.random.default_rng([seed, len(differences)])
     places = draw.choice(len(grid), size=_DRAWS, p=chances)
-    total = own + grid[:, None] ** 2
-    precision = (1 / total).sum(axis=1)
-    centre = (differences / total).sum(axis=1) / precision
+    centre, precision = _centre(differences, own + grid[:, None] ** 2)
     means = centre[places] + draw.standard_normal(_DRAWS) * np.sqrt(1 / precision[places] + shared)
     return np.asarray(special.ndtr(means / grid[places]))

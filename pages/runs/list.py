@@ -280,10 +280,10 @@ def _columns(metric: Metric, scores: Scores) -> dict[str, Any]:
     return {
         "Marks": _TEXT("", width=34, help="★ starred, ▲ pinned"),
         "Title": _TEXT(width="medium"),
-        "Run": _TEXT(width=104 if frame.is_narrow() else "medium"),
+        "Run": _TEXT(width=116 if frame.is_narrow() else "medium"),
         "State": _TEXT(width=72 if frame.is_narrow() else 110),
         "Score": _NUMBER(
-            "Score", width=70, help=f"{metric.label}{unit}, on validation; of several variants the best."
+            "Score", width=60, help=f"{metric.label}{unit}, on validation; of several variants the best."
         ),
         "Difference": _NUMBER("Difference", width=84, help=f"{against}{unit}"),
         "Interval": _TEXT("95 % interval", width=112, help="Of the difference, over personas."),

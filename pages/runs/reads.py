@@ -40,7 +40,7 @@ class Score:
     reference: str
 
 
-@reads.kept
+@reads.lasting(dict[str, Score])
 def scores(ws: Workspace, metric: str) -> dict[str, Score]:
     """Return run id -> its score under the newest protocol; nothing where none is scored."""
     try:

@@ -22,7 +22,7 @@ from pandas.api.types import is_object_dtype, is_string_dtype
 from pandas.io.formats.style import Styler
 
 from engine.core import extensions, integrity, machine, roles
-from engine.core.command import PROGRAM, command_line, in_workspace
+from engine.core.command import PROGRAM, command_line, in_workspace, on_lines
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import TornFile, Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
@@ -201,7 +201,7 @@ def as_command(command: str, help: str | None = None) -> str | None:
     if not command:
         return help
     fence = max(["``", *re.findall("`+", command)], key=len) + "`"  # what it holds ends no block of code
-    return f"{help or ''}\n\nAs a command:\n{fence}\n{command}\n{fence}".strip()
+    return f"{help or ''}\n\nAs a command:\n{fence}\n{on_lines(command)}\n{fence}".strip()
 
 
 def is_prepared(ws: Workspace) -> bool:
@@ -422,7 +422,7 @@ def remedy(text: str | None) -> None:
 
 def show_command(*lines: str) -> None:
     """Show command lines to copy."""
-    st.code("\n".join(lines), language=None, wrap_lines=True)
+    st.code(on_lines("\n".join(lines)), language=None, wrap_lines=True)
 
 
 def hint(text: str | None) -> str:

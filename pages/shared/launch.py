@@ -241,13 +241,16 @@ def launch(ws: Workspace, planned: Plan) -> None:
     st.switch_page(frame.RUNS, query_params={"run": planned.target.run_id})
 
 
-def start(ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: str) -> None:
+def start(
+    ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: str, prominent: bool = False
+) -> None:
     """Show a button that puts plans into the queue; hovering tells what they take."""
     together = as_one(plans)
     todo = [run for run in together.runs if run.state != "succeeded"]
     told = f"{count(len(todo), 'run')}, {_takes(together)}"
     command = "\n".join(_command(ws, one) for one in plans)
-    if frame.action(frame.plain(label), key=key, icon=icon, help=told, command=command):
+    look = "primary" if prominent else "secondary"
+    if frame.action(frame.plain(label), key=key, icon=icon, help=told, command=command, type=look):
         jobs.submit(ws, together)
         st.rerun()
 

@@ -44,21 +44,23 @@ def another_seed(ws: Workspace) -> None:
         seeds.repeat(ws, key="home_repeat")
 
 
-def first_verdict(ws: Workspace, next_plan: Plan | None, seen: Seen) -> None:
+def first_verdict(ws: Workspace, next_plan: Plan | None, seen: Seen) -> bool:
     """Show the quickest way to something that is true, before anything is scored: two that nobody trains.
 
-    What the tree asks for next runs behind them, so that the answer grows.
+    What the tree asks for next runs behind them, so that the answer grows. Says whether there is such a way.
     """
     name = next((one for one in ("profile-prompt",) if inapplicable(ws, one) is None), None)
     if name is None:
-        return
+        return False
     quick = plan(ws, name, seen=seen)
     if quick.target.state is not None:
-        return
+        return False
     plans = [quick, *([next_plan] if next_plan is not None else [])]
-    launch.start(ws, plans, "Get a first verdict", key="home_first", icon=":material/bolt:")
+    label, icon = "Get a first verdict", ":material/bolt:"
+    launch.start(ws, plans, label, key="home_first", icon=icon, prominent=True)
     titles = " against ".join(title_of(run.spec.experiment, ws) for run in reversed(quick.runs))
     st.caption(frame.plain(f"{titles}, untrained: {costs.words(quick.left)}. The next step runs behind it."))
+    return True
 
 
 def plan_ahead(ws: Workspace, seen: Seen) -> None:

@@ -73,11 +73,12 @@ def show() -> None:
                 tree = _on_cluster(tree, clusters(ws, seen))
             st.caption(frame.plain(tree.question), width="content")
         stood = study.stand(ws, tree, compared=partial(_compared, waiting), seen=seen)
+        is_first = False
         if is_told and answered is None:
             with left:
-                _no_answer_yet(ws, stood, seen)
+                is_first = _no_answer_yet(ws, stood, seen)
         with right, st.container(border=True, gap="small", key="home_step"):
-            offered = _next(ws, stood, seen, waiting)
+            offered = _next(ws, stood, seen, waiting, prominent=not is_first)
     with losers, frame.boundary():
         frame.torn_runs(ws)
         if answered is not None:
@@ -113,13 +114,16 @@ def _other_ways_on(ws: Workspace, seen: Seen | None, tree: str) -> None:
         _facts(ws)
 
 
-def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> None:
-    """What an empty study says: that nothing is scored, and what to press."""
+def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> bool:
+    """What an empty study says: that nothing is scored, and what to press. Says whether a first verdict is
+    offered: it stands out then."""
     with st.container(border=True, gap="small"):
         st.subheader("No answer yet", anchor=False)
+        if _at_work(seen) or reads.walking(ws):
+            st.markdown("The first scores are on their way. The answer comes here by itself, and grows.")
+            return False
         st.markdown("Nothing is scored here. Get a first verdict, run the next step, or start the autopilot.")
-        if not _at_work(seen) and not reads.walking(ws):
-            onward.first_verdict(ws, stood.next_plan, seen)
+        return onward.first_verdict(ws, stood.next_plan, seen)
 
 
 def _at_work(seen: Seen) -> bool:
@@ -279,8 +283,10 @@ def _compared(waiting: list[reads.NotJudged], ws: Workspace, **asked: Any) -> di
         raise
 
 
-def _next(ws: Workspace, stood: Stand, seen: Seen, waiting: Sequence[reads.NotJudged]) -> bool:
-    """The one step that stands out; what runs already comes before it. Says whether its button is there."""
+def _next(
+    ws: Workspace, stood: Stand, seen: Seen, waiting: Sequence[reads.NotJudged], *, prominent: bool
+) -> bool:
+    """The next step; what runs already comes before it. Says whether its button is there."""
     active = _at_work(seen)
     if active:
         _running()
@@ -303,7 +309,9 @@ def _next(ws: Workspace, stood: Stand, seen: Seen, waiting: Sequence[reads.NotJu
     if standing.state == "stopped":
         st.badge(frame.plain(standing.reason), icon=":material/error:", color="orange")
     asked = launch.Asked(node.parameters)
-    launch.show_plan(ws, experiment, asked, key="home_next", prominent=not active, seen=seen, brief=True)
+    launch.show_plan(
+        ws, experiment, asked, key="home_next", prominent=prominent and not active, seen=seen, brief=True
+    )
     gate = "" if node.gate is None else f"It passes with {gate_words(node.gate, stood.tree.reference)}. "
     st.caption(frame.plain(f"{gate}To the end of the tree: {remaining_words(stood.remaining)}."))
     return True

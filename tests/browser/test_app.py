@@ -87,18 +87,21 @@ def partial_app(browser: object, tmp_path_factory: pytest.TempPathFactory) -> It
 def test_no_page_errs_asks_another_server_or_runs_over(
     visit: Open, request: pytest.FixtureRequest, which: str, scheme: str, width: int
 ) -> None:
-    """Every page and view, before, within and after a study; the theme follows the system."""
+    """Every page and view, before, within and (in both themes) after a study; themes follow the system."""
     tab, barriers = visit(request.getfixturevalue(f"{which}_app"), scheme=scheme, width=width), list[str]()
+    themes = ("dark", "light") if which == "full" else (scheme,)
     for path in (*PATHS, *(VIEWS if which == "full" else ())):
         page = tab.go(path)
         tab.assert_clean()
-        barriers += tab.barriers()
-        shown = page.locator("[data-testid='stApp']").evaluate("app => getComputedStyle(app).backgroundColor")
-        assert shown == _background(scheme)
         main = page.locator("#stMain")
         assert not main.evaluate("main => main.scrollWidth > main.clientWidth + 1"), path
         moved, parts = tab.shifted()
         assert path in VIEWS or moved < 0.1, "\n".join((f"{path} moves by {moved:.2f}", *parts))
+        for theme in themes:
+            page.emulate_media(color_scheme=theme)
+            expect(page.get_by_test_id("stApp")).to_have_css("background-color", _background(theme))
+            tab.settle()
+            barriers += tab.barriers()
     assert not barriers, "\n".join(barriers)
 
 
@@ -108,6 +111,15 @@ def test_a_telephones_runs_begin_with_what_counts(visit: Open, full_app: str) ->
     expect(heads.get_by_text("Difference")).to_be_attached()
     told = [head for head in heads.all_text_contents() if head]
     assert told[:4] == ["Run", "State", "Score", "Difference"]
+
+
+def test_an_open_menu_can_be_read_in_the_dark(visit: Open, full_app: str) -> None:
+    tab = visit(full_app, scheme="dark")
+    page = tab.go("runs")
+    page.get_by_role("button", name="Save table").click()
+    expect(page.get_by_role("button", name="LaTeX")).to_be_visible()
+    tab.settle()
+    assert not tab.barriers()
 
 
 def test_one_press_of_back_leads_to_where_one_was_on_every_page(visit: Open, full_app: str) -> None:

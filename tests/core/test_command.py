@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.command import command_line, in_workspace, read_value, typed
+from engine.core.command import command_line, in_workspace, on_lines, read_value, typed
 from engine.core.paths import REPOSITORY, Workspace
 
 SINGLE = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False),
@@ -72,3 +73,17 @@ def test_the_default_workspace_is_not_named(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_a_hint_names_the_workspace_it_is_meant_for(text: str, told: str) -> None:
     assert in_workspace(text, Workspace(Path("/w"))) == told
+
+
+def test_a_long_command_is_shown_a_line_an_option_and_a_shell_reads_it_as_it_is() -> None:
+    options = {"note": "a --b 'c' \"--d\"", "lines": "one\n --two", "dry_run": True}
+    line = command_line("run", "x-y", settings={"target_modules": ["q", "v"]}, options=options)
+    shown = on_lines(f"{line}\n{line}")
+    assert [one.split()[0] for one in shown.splitlines() if one.startswith("  ")] == [
+        *("--set", "--note", "--lines", "--dry-run")
+    ] * 2
+    told = subprocess.run(
+        ["bash", "-c", f"python() {{ printf '%s\\0' \"$@\"; }}\n{shown}"], stdout=subprocess.PIPE, check=True
+    )
+    assert told.stdout.decode().split("\0")[:-1] == shlex.split(line)[1:] * 2
+    assert on_lines("python -m engine run x --dry-run") == "python -m engine run x --dry-run"

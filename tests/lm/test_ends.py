@@ -131,3 +131,8 @@ def test_a_model_that_has_learned_a_reply_says_it_once(tiny_base: Path, closing:
         shown.add(stream.text(0))
     assert [stream.text(voice) for voice in (0, 1)] == expected
     assert all("Done now.".startswith(text) for text in shown)
+    just = Stream(base, two, max_new_tokens=max(len(voice.tokens) for voice in stream.voices))
+    while not just.over():
+        just.step()
+    is_text = bool(closing) and closing != "<|im_end|>"  # an end that is a token comes after the last word
+    assert [voice.closed for voice in (*stream.voices, *just.voices)] == [True, True, is_text, is_text]

@@ -156,6 +156,14 @@ def test_no_adapters_is_the_base_itself(ws: Workspace) -> None:
     assert Shelf(ws).change([]) is None
 
 
+def test_of_sums_made_for_many_weights_the_last_are_kept(ws: Workspace) -> None:
+    shelf = Shelf(ws)
+    made = {weight: shelf.change([Weights("run-one", "one", weight)]) for weight in (0.1, 0.2, 0.3)}
+    shelf.keep(2)
+    again = {weight: shelf.change([Weights("run-one", "one", weight)]) for weight in made}
+    assert [again[weight] is made[weight] for weight in made] == [False, True, True]
+
+
 def test_an_adapter_that_is_not_there_names_its_run(ws: Workspace) -> None:
     with pytest.raises(EngineError, match="run-one/three holds no adapter"):
         Shelf(ws).change([Weights("run-one", "three")])

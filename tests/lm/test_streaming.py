@@ -163,7 +163,7 @@ def test_words_are_drawn_by_a_seed_whoever_shares_the_batch(base: Base, voices: 
     assert said(1.5, 1.0, 1, voices) == drawn != greedy
     assert said(1.5, 1.0, 2, voices) != drawn
     assert said(1.5, 1.0, 1, voices[:1]) == drawn[:1]
-    assert said(0.001, 1.0, 1, voices) == said(1.5, 1e-9, 1, voices) == greedy
+    assert said(0.001, 1.0, 1, voices) == said(1.5, 1e-9, 1, voices) == said(5e-324, 1.0, 1, voices) == greedy
 
 
 def test_draws_follow_the_probabilities_of_the_nucleus() -> None:

@@ -60,13 +60,16 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
     return opened
 
 
+ON = " \\\n  "  # a long command goes on
+
+
 def commands(app: AppTest) -> dict[str, str]:
     """The command that each button (or link, where it is done) tells, by key; several stand a line each."""
     told = re.compile(r"As a command:\n```\n(.+)\n```", re.DOTALL)
     buttons = {str(one.key or one.label): one.help for one in app.button}
     links = {one.proto.label: one.proto.help for one in app.get("page_link")}
     found = {name: told.search(help or "") for name, help in {**buttons, **links}.items()}
-    return {name: one[1] for name, one in found.items() if one is not None}
+    return {name: one[1].replace(ON, " ") for name, one in found.items() if one is not None}
 
 
 def unfold(app: AppTest, key: str) -> None:
@@ -88,4 +91,4 @@ def texts(app: AppTest) -> str:
         for entry in getattr(app, kind)
     ]
     parts += [f"{entry.label} {entry.value}" for entry in app.metric]
-    return "\n".join(str(part) for part in parts).replace("\\", "")
+    return "\n".join(str(part) for part in parts).replace(ON, " ").replace("\\", "")

@@ -130,7 +130,7 @@ def test_a_command_that_a_remedy_ends_with_can_be_copied() -> None:
 
     app = AppTest.from_function(script).run()
     assert not app.exception
-    told = [" ".join(word for word in one.value.split() if word[0] != "/") for one in app.code]
+    told = [" ".join(word for word in one.value.split() if word[0] not in "/\\") for one in app.code]
     assert [one.replace(" --workspace", "") for one in told] == [
         "python -m engine resume unified-1a2b3c4d", "python -m engine machine --approve own.py",
     ]  # fmt: skip

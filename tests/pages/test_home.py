@@ -210,7 +210,9 @@ def test_an_empty_study_says_what_to_press_and_starts_a_first_verdict(
     change_machine(prepared, training_slots=0)
     app = open_page(prepared)
     assert "No answer yet" in texts(app)
+    assert [one.key for one in app.button if one.proto.type == "primary"] == ["home_first"]
     app.button(key="home_first").click().run()
+    assert "Get a first verdict" not in texts(app)  # nor in words, once it is pressed
     queued = [record.experiment for record in jobs.list_runs(prepared)]
     assert queued == ["base", "profile-prompt", "unified"]  # something true first, then what grows it
 

@@ -11,7 +11,7 @@ from engine.core.machine import read_machine, read_only
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.show import about
-from tests.pages.conftest import Open, texts
+from tests.pages.conftest import ON, Open, texts
 from tests.sample_study import finish
 
 
@@ -127,7 +127,8 @@ def test_code_of_ones_own_is_shown_with_what_lets_it_run(
     app = open_page(prepared, "settings")
     assert f"{own} :orange[:material/block: not approved]" in texts(app)
     assert found.sha256 in texts(app)
-    allowing = next(entry.value for entry in app.code if f"--approve {own}" in entry.value)
+    told = [entry.value.replace(ON, " ") for entry in app.code]
+    allowing = next(one for one in told if f"--approve {own}" in one)
     assert f"machine --workspace {prepared.root} " in allowing
     own.write_text("STRATEGIES = ()\n", encoding="utf-8")
     extensions.approve(prepared, own)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -145,6 +146,23 @@ def test_wandb_reads_them(ws: Workspace, tmp_path: Path, monkeypatch: pytest.Mon
     (summary,) = [one.summary for one in found if one.HasField("summary")]
     last = {one.nested_key[0]: json.loads(one.value_json) for one in summary.update}
     assert last["val/embedding_similarity"] == pytest.approx(final(ws, "hybrid"))
+
+
+def test_a_step_done_again_counts_once_and_no_number_is_no_point(ws: Workspace, tmp_path: Path) -> None:
+    hybrid = run_of(ws, "hybrid")
+    told = (ws.run_folder(hybrid) / "events.jsonl").read_text()
+    first = next(line for line in told.splitlines() if json.loads(line).get("split") == "train")
+    again = {**json.loads(first), "loss_nats": 7.5, "learning_rate": float("nan")}
+    copy = Workspace(tmp_path / "copy")
+    shutil.copytree(ws.root, copy.root)
+    with (copy.run_folder(hybrid) / "events.jsonl").open("a") as events:
+        events.write(json.dumps(again) + "\n")
+    export(copy, "mlflow", tmp_path / "runs", hybrid)
+    (folder,) = (tmp_path / "runs").glob(f"*/{hybrid}/metrics/loss/train")
+    lines = [line.split() for line in (folder / "loss_nats").read_text().splitlines()]
+    expected = dict([*losses(ws, hybrid, "train"), (again["step"], 7.5)])
+    assert [(int(step), float(value)) for _, value, step in lines] == list(expected.items())
+    assert "nan" not in (folder / "learning_rate").read_text()
 
 
 def test_what_is_written_needs_no_library(

@@ -12,8 +12,9 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from engine.cli import main
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.data.dataset import load_dataset
@@ -36,6 +37,8 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     common = {"examples_per_persona": 1, "epochs": 1, "learning_rate": 0.05}
     leave(ws, plan(ws, "hybrid", common))
     leave(ws, plan(ws, "retrieval", {"examples_per_persona": 1, "k": [1]}))
+    leave(ws, plan(ws, "steering-vectors", {"examples_per_persona": 1}))
+    leave(ws, plan(ws, "prefix-unified", common))
     leave(ws, plan(ws, "mixture", {"first": "unified", "second": "base", "examples_per_persona": 1}))
     return ws
 
@@ -50,7 +53,7 @@ def expected(ws: Workspace, one: Variant, persona: str) -> str:
 
 
 def said(model: Any, folder: Path, prompt: str) -> str:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)  # as the card says
     ids = torch.tensor([tokenizer.encode(prompt, add_special_tokens=False)])
     with torch.no_grad():
         out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW)
@@ -94,10 +97,29 @@ def test_an_adapter_that_all_share_is_written_once(ws: Workspace, tmp_path: Path
     assert [one.name for one in (made.folder / "adapters").iterdir()] == ["everybody"]
 
 
-def test_memories_are_told_of_and_stand_in_the_prompts(ws: Workspace, tmp_path: Path) -> None:
-    made = export(ws, variant(ws, "unified+retrieval"), tmp_path / "out")
+def test_memories_are_told_of_and_stand_in_the_prompts(
+    ws: Workspace, tiny_base: Path, tmp_path: Path
+) -> None:
+    one = variant(ws, "unified+retrieval")
+    made = export(ws, one, tmp_path / "out")
     assert "1 memory of the persona's own past" in (made.folder / "README.md").read_text()
-    assert len(set(prompts(made.folder).values())) == len(load_dataset(ws).personas)
+    shown = prompts(made.folder)
+    assert len(set(shown.values())) == len(load_dataset(ws).personas)
+    model = AutoModelForCausalLM.from_pretrained(tiny_base)
+    model = PeftModel.from_pretrained(model, made.folder / "adapters" / "everybody").eval()
+    for persona, prompt in shown.items():  # with numbers in them, which another tokenizer splits otherwise
+        assert said(model, tiny_base, prompt) == expected(ws, one, persona).strip()
+
+
+def test_what_peft_would_leave_out_is_told(ws: Workspace, tmp_path: Path) -> None:
+    cards = {}
+    for name, within in (("steering-vectors", "activations"), ("prefix-unified", "prefix")):
+        made = export(ws, variant(ws, name), tmp_path / name)
+        assert (next(iter((made.folder / "adapters").iterdir())) / within).is_dir()
+        cards[within] = (made.folder / "README.md").read_text()
+    assert [name for name, card in cards.items() if "`activations/` in a folder" in card] == ["activations"]
+    assert [name for name, card in cards.items() if "`prefix/` in a folder" in card] == ["prefix"]
+    assert all("PreTrainedTokenizerFast.from_pretrained" in card for card in cards.values())
 
 
 def test_the_card_says_what_it_is_and_how_it_scored(ws: Workspace, tmp_path: Path) -> None:
@@ -121,6 +143,19 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(
     with pytest.raises(EngineError, match="no set of weights|exists already"):
         export(ws, one, folder)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_words(
+    ws: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for folder, fault in (
+        (tmp_path / "file" / "out", "Not a directory"),
+        (tmp_path / ("x" * 300), "too long"),
+    ):
+        told = ["export", variant(ws, "unified").variant, str(folder), "--json", "--workspace", str(ws.root)]
+        assert main(told) == 1
+        assert fault in json.loads(capsys.readouterr().out)["error"]
 
 
 def test_gguf_is_written_by_the_converter_that_is_there(

@@ -43,13 +43,16 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def told(ws: Workspace) -> Iterator[dict[str, Any]]:
+def told(ws: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What `serve` says when it is ready."""
     names = [one.variant for one in store.variants(ws) if one.variant.startswith("unified+")]
-    command = [sys.executable, "-m", "engine", "serve", "per-persona", *names, "--port", "0", "--json"]
+    served = ["per-persona", *names, "base"]
+    command = [sys.executable, "-m", "engine", "serve", *served, "--port", "0", "--json"]
+    log = tmp_path_factory.mktemp("log") / "stderr"
     server = subprocess.Popen(
         [*command, "--workspace", str(ws.root)],
         stdout=subprocess.PIPE,
+        stderr=log.open("wb"),
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
@@ -57,11 +60,12 @@ def told(ws: Workspace) -> Iterator[dict[str, Any]]:
     text = ""
     while not text.endswith("}\n"):
         line = server.stdout.readline()
-        assert line, f"it ended: {server.wait()}"
+        assert line, f"it ended: {server.wait()}, {log.read_text()}"
         text += line
     yield json.loads(text)
     server.terminate()
-    server.wait(timeout=400)
+    assert server.wait(timeout=400) == 0
+    assert "Traceback" not in log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,8 @@ def test_it_lists_what_is_served_and_who_answers_strangers(client: OpenAI) -> No
     listed = [one.id for one in client.models.list()]
     assert listed[0] == "per-persona"
     assert "unified" in listed
-    assert client.models.retrieve("per-persona").id == "per-persona"
+    for name in ("per-persona", "per-persona:somebody"):
+        assert client.models.retrieve(name).id == name
 
 
 def test_many_at_once_get_what_each_gets_alone(ws: Workspace, client: OpenAI) -> None:
@@ -112,6 +117,7 @@ def test_a_stream_grows_to_the_whole_reply(ws: Workspace, client: OpenAI) -> Non
     assert text == whole.choices[0].message.content
     assert [piece.choices[0].finish_reason for piece in pieces if piece.choices][-1] is not None
     assert pieces[-1].usage == whole.usage
+    assert all(piece.usage is None and "usage" in piece.model_fields_set for piece in pieces[:-1])
 
 
 def test_who_is_not_known_is_answered_by_the_variant_for_strangers(ws: Workspace, client: OpenAI) -> None:
@@ -121,6 +127,26 @@ def test_who_is_not_known_is_answered_by_the_variant_for_strangers(ws: Workspace
     assert reply.choices[0].message.content == expected(ws, "unified", personas(ws)[0], SAID[0])
     known = ask(client, "per-persona", SAID[0], user=personas(ws)[0])
     assert known.model_extra["persona_lab"]["cold_start"] is False
+
+
+def test_what_is_the_same_for_everybody_answers_whoever_asks(ws: Workspace, client: OpenAI) -> None:
+    for more in ({}, {"user": "a stranger"}):
+        reply = ask(client, "base", SAID[0], **more)
+        assert reply.model_extra["persona_lab"]["variant"] == "base"
+        assert reply.model_extra["persona_lab"]["cold_start"] is False
+        assert reply.choices[0].message.content == expected(ws, "base", personas(ws)[0], SAID[0])
+    memories = next(one.variant for one in store.variants(ws) if one.variant.startswith("unified+"))
+    reply = ask(client, memories, SAID[0], user="a stranger")  # of whom there are none
+    assert reply.model_extra["persona_lab"]["cold_start"] is True
+
+
+def test_turns_that_had_to_go_are_told(client: OpenAI) -> None:
+    past = [{"role": "user", "content": "word " * 100}, {"role": "assistant", "content": "Yes."}] * 20
+    chat: Any = [*past, {"role": "user", "content": SAID[0]}]
+    whole = client.chat.completions.create(model="base", messages=chat, max_tokens=NEW)
+    *_, last = client.chat.completions.create(model="base", messages=chat, max_tokens=NEW, stream=True)
+    for said in (whole, last):
+        assert 0 < (said.model_extra or {})["persona_lab"]["turns_cut"] < len(chat)
 
 
 def test_memories_are_shown_here_too(ws: Workspace, client: OpenAI) -> None:
@@ -141,6 +167,19 @@ def test_a_request_may_bring_its_own_weighted_recipe(ws: Workspace, client: Open
     reply = ask(client, "per-persona", SAID[2], user=first, extra_body={"recipe": recipe})
     answered = respond(ws, persona_id=first, recipe=recipe, message=SAID[2], max_new_tokens=NEW)
     assert reply.choices[0].message.content == answered["reply"]
+
+
+def test_a_recipe_of_more_models_than_a_batch_has_rows_is_refused(ws: Workspace, client: OpenAI) -> None:
+    run = next(one.run_id for one in store.variants(ws) if one.variant == "unified")
+    parts: list[dict[str, Any]] = [
+        {"effects": [{"kind": "weights", "run": run, "name": "unified", "weight": one / 128}]}
+        for one in range(1, 129)
+    ]
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [{"effects": [{"kind": "logits", "parts": list(pair), "weight": 0.5}]} for pair in pairs]
+    with pytest.raises(openai.BadRequestError, match="128 models at once"):
+        ask(client, "base", SAID[0], extra_body={"recipe": parts[0]})
 
 
 def test_a_text_that_ends_a_reply_ends_it(ws: Workspace, client: OpenAI) -> None:
@@ -172,6 +211,7 @@ def recipe(*effects: dict[str, Any], **more: Any) -> dict[str, Any]:
         ({"tools": [{"type": "function", "function": {"name": "off"}}]}, "tools is not done here"),
         ({"frequency_penalty": 0.5}, "frequency_penalty is not done here"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"stop": ["x"] * 17}, "stop"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "assistant", "content": "Hm."}]}, "user's"),
         ({"messages": [{"role": "tool", "content": "Hm.", "tool_call_id": "1"}]}, "role"),
@@ -206,7 +246,8 @@ def test_what_cannot_be_answered_is_refused(client: OpenAI, more: dict[str, Any]
         client.chat.completions.create(**{**asked, **more})
     assert fault in str(refused.value)
     assert refused.value.type == "invalid_request_error"
-    neutral: dict[str, Any] = {"logprobs": False, "frequency_penalty": 0, "tools": []}
+    empty = dict.fromkeys(("stream", "stop", "meta", "recipe", "user", "seed", "logit_bias"))
+    neutral: dict[str, Any] = {"logprobs": False, "frequency_penalty": 0, "tools": [], "extra_body": empty}
     assert client.chat.completions.create(**{**asked, **neutral}).choices  # and the server goes on
 
 
@@ -227,6 +268,7 @@ def test_what_is_not_answered_here_is_said_in_the_apis_own_form(
     headers = {"authorization": f"Bearer {told['token']}"}
     answer = httpx2.request(method, f"{told['address']}/{path}", headers=headers)
     assert answer.status_code in (404, 405)
+    assert ("allow" in answer.headers) == (answer.status_code == 405)
     assert "/v1/chat/completions" in answer.json()["error"]["message"]
 
 
@@ -247,6 +289,7 @@ def test_without_the_token_nothing_is_told(told: dict[str, Any], given: str) -> 
     for method, path in (("GET", "models"), ("GET", "models/unified"), ("POST", "chat/completions")):
         answer = httpx2.request(method, f"{told['address']}/{path}", headers=headers)
         assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
         assert "unified" not in answer.text
 
 
@@ -262,6 +305,17 @@ def test_a_caller_who_goes_away_takes_nobodys_place(ws: Workspace, client: OpenA
     assert ask(client, "unified", SAID[0]).choices[0].message.content == expected(
         ws, "unified", personas(ws)[0], SAID[0]
     )
+
+
+def test_a_caller_who_leaves_before_the_request_is_whole_is_no_fault(
+    told: dict[str, Any], client: OpenAI
+) -> None:
+    """That its log holds no traceback is looked at when the server has ended."""
+    at = httpx2.URL(told["address"])
+    with socket.create_connection(("127.0.0.1", at.port or 0)) as line:
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: bearer {told['token']}\r\n"
+        line.sendall(f"{head}content-length: 1000\r\n\r\n{{".encode())
+    assert ask(client, "base", SAID[0]).choices
 
 
 @pytest.fixture

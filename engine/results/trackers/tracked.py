@@ -68,7 +68,8 @@ def _tracked(ws: Workspace, record: RunRecord, shown: Mapping[str, Metric]) -> T
     assert spec is not None
     began = _seconds(status.started_at or spec.created_at) or 0.0
     ended = _seconds(status.ended_at)
-    points = list(_over_steps(read_events(ws.run_folder(record.run_id)), began))
+    told = _over_steps(read_events(ws.run_folder(record.run_id)), began)
+    points = list({(one.name, one.step): one for one in told}.values())  # of steps done again, the last
     last, at = max((one.step for one in points), default=0), ended or began
     if record.state == "succeeded":
         found = _scores(ws, record.run_id, shown)
@@ -84,7 +85,7 @@ def _tracked(ws: Workspace, record: RunRecord, shown: Mapping[str, Metric]) -> T
         "seconds": f"{status.seconds:.3f}",
         **{f"upstream.{role}": run_id for role, run_id in spec.upstream.items()},
     }
-    told = {**spec.parameters, **{f"protocol.{name}": value for name, value in spec.protocol.items()}}
+    given = {**spec.parameters, **{f"protocol.{name}": value for name, value in spec.protocol.items()}}
     return Tracked(
         record.run_id,
         record.experiment,
@@ -92,14 +93,15 @@ def _tracked(ws: Workspace, record: RunRecord, shown: Mapping[str, Metric]) -> T
         began,
         ended,
         parents[0] if parents else "",
-        {name: typed(value) for name, value in told.items()},
+        {name: typed(value) for name, value in given.items()},
         tuple(points),
         tags,
     )
 
 
 def _over_steps(events: Iterable[Mapping[str, Any]], began: float) -> Iterator[Point]:
-    """Yield every number of the events, named by kind, split and field; events without a step are counted."""
+    """Yield every finite number of the events, named by kind, split and field; those without a step are
+    counted."""
     counted: dict[str, int] = {}
     for event in events:
         kind, split = str(event.get("kind", "event")), event.get("split")
@@ -107,7 +109,8 @@ def _over_steps(events: Iterable[Mapping[str, Any]], began: float) -> Iterator[P
         if not isinstance(step, int):
             step = counted[kind] = counted.get(kind, -1) + 1
         for name, value in event.items():
-            if name not in _BESIDE and isinstance(value, int | float) and not isinstance(value, bool):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if name not in _BESIDE and is_number and np.isfinite(value):
                 named = "/".join(str(one) for one in (kind, split, name) if one)
                 yield Point(named, step, float(value), began + float(event.get("t", 0.0)))
 
