@@ -1,7 +1,5 @@
 """Persona Lab's engine: everything the app and the command line do, without a user interface."""
 
-from __future__ import annotations
-
 import sys
 from typing import TYPE_CHECKING, Any
 

@@ -4,8 +4,6 @@ The one place that stands in no room and may know all: it tells runs, which know
 what these names mean. Imports as little as the process at hand needs.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any, cast
 

@@ -12,8 +12,6 @@ A thin face over what the command line does, with the same names. Runs are proce
 when this one ends. Errors are `engine.EngineError`: what, and in `hint` what to do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
@@ -44,7 +42,7 @@ _COLUMNS = (
 _SPLITS = ("val", "test", "unseen")
 
 
-def create(folder: str | Path, *, dataset: str | Path, **options: Any) -> Study:
+def create(folder: str | Path, *, dataset: str | Path, **options: Any) -> "Study":
     """Make a workspace in `folder` from a dataset, a path, a hub id or "world:NAME", and open it.
 
     `options` are those of `init`: split, base, domain, personas, dialogues, seed, keep_good, force. Raises
@@ -56,7 +54,7 @@ def create(folder: str | Path, *, dataset: str | Path, **options: Any) -> Study:
     return Study(ws)
 
 
-def open(folder: str | Path = ".") -> Study:
+def open(folder: str | Path = ".") -> "Study":
     """Open the workspace in `folder`. Raises EngineError when there is none."""
     ws = open_workspace(Path(folder).expanduser().absolute())
     ws.read_config()

@@ -1,7 +1,5 @@
 """The command line, `python -m engine`: a thin face over the engine. Its groups are the pages."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import signal

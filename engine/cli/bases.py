@@ -1,7 +1,5 @@
 """The commands about base models beside the workspace's settings: base probe, base use, import-adapters."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The command that shows what of a workspace could go, and takes away what is named: clean."""
 
-from __future__ import annotations
-
 import sys
 
 import click

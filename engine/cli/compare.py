@@ -1,7 +1,5 @@
 """The commands of the Compare page: compare, rescore; and the comparison as it is printed."""
 
-from __future__ import annotations
-
 import csv
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The commands of the Data page: init, worlds (a synthetic world's files) and scorer (who scores replies)."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,7 +120,7 @@ def _probed(base: str) -> dict[str, Any] | None:
     return found.as_json()
 
 
-def _show_preview(call: Call, found: Preview) -> None:
+def _show_preview(call: Call, found: "Preview") -> None:
     """Show columns and guesses, what would come of them, and what is left out and why."""
     out().print(Text(f"{found.source}: {found.layout or 'no known layout'}", style="bold"))
     columns = table("Column", "Is", "First value")

@@ -1,7 +1,5 @@
 """What every command shares: its options, its output as a table or JSON, and how an error is shown."""
 
-from __future__ import annotations
-
 import codecs
 import functools
 import io

@@ -1,7 +1,5 @@
 """Commands of the Runs page for runs that are there: label, delete, restore, curves, export-runs."""
 
-from __future__ import annotations
-
 import shlex
 from dataclasses import asdict
 from pathlib import Path

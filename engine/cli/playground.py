@@ -1,7 +1,5 @@
 """The command that lets one variant answer: generate."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any

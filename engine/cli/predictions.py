@@ -1,7 +1,5 @@
 """The command that writes what a variant answered for an official evaluator: export-predictions."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The commands of the Runs page: status, cancel, resume, start-over, logs, queue, clone."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Commands that take the study's winner elsewhere: serve, export, push."""
 
-from __future__ import annotations
-
 import os
 import sys
 import tempfile
@@ -147,7 +145,7 @@ def push(
     return call.answer(told, lambda: out().print(f"{variant} is at {to.address}"))
 
 
-def _show_parcel(sent: Parcel, to: str, holds: str) -> None:
+def _show_parcel(sent: "Parcel", to: str, holds: str) -> None:
     """Say on stderr what goes out, how much of it there is, where to, and whose it is."""
     shown = err()
     shown.print(f"{count(len(sent.files), 'file')}, {megabytes(sent.size_bytes)}, go to {to}")

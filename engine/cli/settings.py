@@ -1,7 +1,5 @@
 """The commands of the Settings page: machine, doctor, rebuild-db, base, bench, keys."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The command that writes results for other programs: export-table."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args

@@ -1,7 +1,5 @@
 """Waiting for runs at a terminal: live bars with the time left, or a line a change; and how they ended."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

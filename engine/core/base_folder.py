@@ -3,8 +3,6 @@
 Refuses pickled weights and models that need code of their own, before anything of them is opened.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any

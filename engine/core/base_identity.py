@@ -3,8 +3,6 @@
 Owns the pinning and the fingerprint. Loads no model and fetches none: of the hub it asks for one revision.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os

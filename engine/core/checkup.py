@@ -4,8 +4,6 @@ Names the file, what is wrong with it and the mend. Reads what the product wrote
 workspace, changes nothing.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import stat

@@ -3,8 +3,6 @@
 Owns the spelling of every command that is printed anywhere, and its opposite: `read_value(typed(v))` is v.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

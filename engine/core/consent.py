@@ -8,8 +8,6 @@ machine, user, place and what was agreed to, with a secret that lies in the user
 Owns the secret and the form of tokens. Decides nothing; writes only when something is agreed to.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

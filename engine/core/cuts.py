@@ -3,8 +3,6 @@
 Whoever shows a score made with cut prompts shows these words too. The rule itself: engine/lm/window.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The errors a user may see. Owns their wording; shows nothing itself (the CLI and the pages do)."""
 
-from __future__ import annotations
-
 import difflib
 import errno
 from collections.abc import Iterable, Sequence

@@ -6,8 +6,6 @@ that somebody copied or sent runs nothing. What was hashed is what is executed: 
 nothing of what a file defines (STRATEGY or STRATEGIES, METRICS, DOMAIN): who owns these asks `defined`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import sys
 import threading

@@ -5,8 +5,6 @@ Owns what every reader may rely on; who needs more names a form of its own, ofte
 newer version wrote it. Reads no file.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any, NotRequired, TypeVar, cast
 

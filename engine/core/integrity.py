@@ -6,8 +6,6 @@ another one than when it was hashed last. Stamps are kept in this process and, f
 cache, never in the workspace. Mends nothing: it says which file, and what can be done.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

@@ -6,8 +6,6 @@ It may be deleted at any time (`clean`). A damaged one is made anew; where nothi
 kept.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Callable

@@ -6,8 +6,6 @@ through its standard input, so that no list of processes shows one and nothing i
 is ever given back to a page.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -4,8 +4,6 @@ Owns the numbers and the clock of an import. Every refusal names the number and 
 machine allows more with PERSONA_LAB_LIMITS ("seconds=3600 files=5000"), a user of the app cannot.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import time

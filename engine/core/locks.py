@@ -1,7 +1,5 @@
 """Inter-process locks. Owns how long one waits for a lock and what a user is then told."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 None of it decides a result, so none of it is in a spec: the same run may be done with other settings.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """How much memory a process on this machine may still take: without swapping, and within its container."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from engine.core.errors import EngineError

@@ -4,8 +4,6 @@ It lies with the user's settings, outside of every workspace, and only names fol
 is left out, and a file that cannot be read or written costs nothing but the list.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from pathlib import Path

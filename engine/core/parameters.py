@@ -1,8 +1,6 @@
 """The forms in which settings are declared: frozen, described, and without unknown names; and the words for
 what is wrong with a value, the same wherever one is given."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self, TypeVar

@@ -1,7 +1,5 @@
 """Where things lie in a workspace, and how a file is replaced without ever being half-written."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

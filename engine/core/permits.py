@@ -5,8 +5,6 @@ in $PERSONA_LAB_ENDPOINTS, or by `python -m engine keys allow`, which keeps it b
 settings. Neither a workspace nor a spec, an upload or a page can add to it. Holds names of keys, never a key.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re

@@ -4,8 +4,6 @@ Owns what each place would make of signs. Whatever was not written by this produ
 once, where it is shown; what is stored stays as it came.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

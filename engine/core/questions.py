@@ -1,7 +1,5 @@
 """What is asked and what is answered in the playground. Owns the records and their JSON; sends nothing."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

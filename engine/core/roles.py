@@ -4,8 +4,6 @@ Whoever has this account is its owner, so commands and runs ask nobody. An app t
 is at it now (`told_by`); each role includes those before it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal, get_args
 

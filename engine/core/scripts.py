@@ -3,8 +3,6 @@
 Owns the one way to count, match and compare words of any script: letters of these are words of their own.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final
 

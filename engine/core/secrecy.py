@@ -1,7 +1,5 @@
 """Keeps keys out of what is written and out of what is started. Owns the rule for what a secret is."""
 
-from __future__ import annotations
-
 import os
 
 _WORDS = frozenset(

@@ -1,8 +1,6 @@
 """What can be told of files without reading them: whether one is still the same or cut off, and how much lies
 there."""
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The records that travel between the parts of the engine. Owns shapes only; reads and writes nothing."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

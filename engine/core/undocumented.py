@@ -1,7 +1,5 @@
 """Lets the charts' library be imported under `python -OO`, which strips the docstrings that it copies."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import sys

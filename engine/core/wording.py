@@ -4,8 +4,6 @@ Metrics are fractions in files and points (times 100, signed, one decimal) on sc
 the only carrier: every difference has a sign and a word.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

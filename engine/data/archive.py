@@ -4,8 +4,6 @@ Owns the names that are refused; how much is taken stands in core/limits.py. Exe
 link, writes only plain files with the suffixes asked for into the folder it is given.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import stat

@@ -4,8 +4,6 @@ Owns what all layouts have in common. Refuses nothing itself: faults are collect
 record, and `accept` decides whether they stop the import.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -4,8 +4,6 @@ A check is a record {name, ok, detail}; what a failed one means, and what to do 
 so that older workspaces say it too. Changes nothing, but for keeping which dialogues repeat others.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

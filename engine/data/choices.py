@@ -3,8 +3,6 @@
 Owns the defaults and refuses values that mean nothing.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, get_args
 

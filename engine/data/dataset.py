@@ -4,8 +4,6 @@ Owns the format of personas.jsonl, dialogues.jsonl and splits.json, the data has
 Refuses to read a workspace whose `init` never finished (workspace.json is written last).
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io

@@ -4,8 +4,6 @@ Owns how far is looked. Refuses folders with far too much in them, links that le
 or device.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Owns its form, {persona_id: {"train": [line indices from 0], "val": [...], "test
 and every way in which it can contradict the dialogues. Refuses nothing itself: it returns the faults.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Owns which files of a repository a config and a split are (its card's header say
 files do), and that what is too large is refused before anything is downloaded. Runs no code of a dataset.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress

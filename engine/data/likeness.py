@@ -5,8 +5,6 @@ are found by their rarest triples (prefix filtering, Chaudhuri et al. 2006): not
 compared.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter, defaultdict

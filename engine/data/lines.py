@@ -4,8 +4,6 @@ Owns the step from bytes to JSON values, one line at a time. Refuses to raise on
 wrong with a line travels with it as a fault, so that a reader can list every fault of a file.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ Owns the names of the parts (`--map user=customer_id,time=created_at`) and what 
 called. Reads no file; refuses names that no column has.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re

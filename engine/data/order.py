@@ -4,8 +4,6 @@ Owns the choice: dates, where every dialogue of a persona has one; else ids, whe
 else the file's own order, which may be newest first and is never called known.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol, TypeVar
@@ -70,13 +68,13 @@ class Order:
     unknown: tuple[str, ...] = ()
     unsure_days: bool = False
 
-    def with_one(self, persona_id: str, by: By) -> Order:
+    def with_one(self, persona_id: str, by: By) -> "Order":
         """Return the record with one persona more."""
         if by == "file":
             return replace(self, unknown=(*self.unknown, persona_id))
         return self if not by else replace(self, **{by: getattr(self, by) + 1})
 
-    def of(self, personas: Iterable[str]) -> Order:
+    def of(self, personas: Iterable[str]) -> "Order":
         """Return the record with only those of the unknown who are among `personas`."""
         kept = set(personas)
         return replace(self, unknown=tuple(one for one in self.unknown if one in kept))

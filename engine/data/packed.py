@@ -5,8 +5,6 @@ Owns what is told from the first bytes. Refuses a gzip that swells beyond `limit
 that they leave open: that one is named (`--map encoding=cp1252`).
 """
 
-from __future__ import annotations
-
 import codecs
 import gzip
 import io

@@ -4,8 +4,6 @@ Owns what is made of one that lacks a part. Honours what is there: nothing that 
 on.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Owns these readings, of text alone: whatever the domain, they are told. Words ar
 remembered; nothing of test is shown.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping

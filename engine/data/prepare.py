@@ -4,8 +4,6 @@ Owns the order of things: fetch, make ready, write, and workspace.json last. Ref
 replace data that runs were made with.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

@@ -5,8 +5,6 @@ Owns that what it says is what an import does, for it takes the same steps. Writ
 what keeps the data from being taken in is part of the answer, not an error.
 """
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections import Counter

@@ -3,8 +3,6 @@
 Owns the order of these steps, which an import and a look before it share, and the card that tells of them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

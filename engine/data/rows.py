@@ -6,8 +6,6 @@ Owns how the kind is told (by content, the ending only where that leaves it open
 the line, elsewhere the row, from 1. Raises nothing for bad content.
 """
 
-from __future__ import annotations
-
 import csv
 import datetime
 import math

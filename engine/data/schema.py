@@ -4,8 +4,6 @@ Owns the step from JSON values to the engine's records. Every reader takes the p
 and a list that problems are added to, and returns what could be read; nothing is mended in silence.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -4,8 +4,6 @@ Owns how the text after --dataset is understood and how a layout is recognised. 
 recognise, and says what it looked for.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

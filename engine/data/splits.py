@@ -4,8 +4,6 @@ Owns the two schemes, the seeded subset of personas, and who is kept out of trai
 scheme cannot divide. Whether a split is fair: checks.py.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

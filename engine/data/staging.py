@@ -5,8 +5,6 @@ rename), the lock that keeps two imports apart, and the way back when moving in 
 leave anything behind: after a failure the workspace is, byte for byte, what it was.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import json

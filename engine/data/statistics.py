@@ -4,8 +4,6 @@ Owns the one definition of them, used for a dataset's card and for holding synth
 text. What replies act on is read by the domain's judge.
 """
 
-from __future__ import annotations
-
 import re
 import statistics
 from collections import Counter

@@ -4,8 +4,6 @@ Owns the rules and their words. A turn that a rule covers never loses its dialog
 role nobody knows, a text that is none) is a problem, named by its place.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

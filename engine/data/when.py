@@ -4,8 +4,6 @@ Owns what counts as a date (ISO, the usual written forms, seconds or finer since
 numbered (session_2 before session_10). Guesses no date from a bare number and no order from a hash.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ What counts as an act is the domain's to say; chips, marks and findings all come
 differ from each other or from the metrics that read the same acts.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ without spaces between words are read letter by letter, and by ROUGE not at all.
 ratings are read as LaMP's evaluator reads them. Loads a library when the first reply is scored.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

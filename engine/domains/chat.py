@@ -1,7 +1,5 @@
 """The domain of any dialogues: nothing is known of what they are about, so only what is said counts."""
 
-from __future__ import annotations
-
 from engine.domains.domain import Domain
 
 CHAT = Domain(

@@ -3,8 +3,6 @@
 Owns the record and how metadata is put into words. Knows no subject itself, reads no file, loads no model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -126,7 +124,7 @@ class Domain:
     acts_title: str = ""
     topic: str = ""
     of_acts: tuple[str, ...] = ()
-    habits: Callable[[Mapping[str, Sequence[Interaction]]], Matrix] | None = None
+    habits: "Callable[[Mapping[str, Sequence[Interaction]]], Matrix] | None" = None
     augmenting: Augmenting = field(default=ANY_TEXT)
     embedded_base_fits: bool = False
     routines: Callable[[Iterable[Mapping[str, Any]]], list[Routine]] = triggers_and_actions
@@ -148,7 +146,7 @@ class Domain:
         """Whether its replies do things that can be told."""
         return self.acts is not acts.nothing
 
-    def where_nothing_acts(self) -> Domain:
+    def where_nothing_acts(self) -> "Domain":
         """Return the domain for data in which no reply does anything: nothing compares what replies do."""
         told = tuple(name for name in self.metrics if name not in self.of_acts)
         also = tuple(name for name in self.also_up if name not in self.of_acts)

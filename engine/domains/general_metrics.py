@@ -1,7 +1,5 @@
 """Metrics that know no domain: how near a reply is to the reference, and how long it is beside it."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

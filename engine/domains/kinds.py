@@ -3,8 +3,6 @@
 Where a domain judges what a reply does, its acts decide; elsewhere length does. Knows no subject.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +26,7 @@ KINDS: Final[Mapping[str, str]] = {
 _SHORT, _LONG = 0.5, 2.0
 
 
-def kind_of(domain: Domain, reply: str, right: str) -> str:
+def kind_of(domain: "Domain", reply: str, right: str) -> str:
     """Return the first of KINDS that fits; "" where both texts are the same."""
     if reply.strip() == right.strip():
         return ""
@@ -37,7 +35,7 @@ def kind_of(domain: Domain, reply: str, right: str) -> str:
     return _of_acts(domain, reply, right) if domain.judges else _of_length(reply, right)
 
 
-def _of_acts(domain: Domain, reply: str, right: str) -> str:
+def _of_acts(domain: "Domain", reply: str, right: str) -> str:
     said, held = domain.acts(reply), domain.acts(right)
     does, should = any(act.aspect for act in said), any(act.aspect for act in held)
     if should and not does:

@@ -5,8 +5,6 @@ counts only where both variants have a value, so the reference alone should deci
 the reply decides too, the variant that errs is spared the example.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

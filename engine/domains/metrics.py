@@ -4,8 +4,6 @@ The only list of metrics. A metric of a user's own comes from an approved file's
 (engine/core/extensions.py) and is one like any other. Computes nothing; engine/lm/measure.py does.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 

@@ -5,8 +5,6 @@ half, `0,500` a half; `20,30,40` are three numbers. A minus belongs to a number 
 stands right before it: `20-30` and `HDMI-1` hold no negative one.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final
 

@@ -4,8 +4,6 @@ Owns the built-in list, a user's own (a file in the workspace's settings that de
 of a workspace that names none: those made before domains are smart homes, prompted and scored as they were.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

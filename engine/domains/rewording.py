@@ -1,7 +1,5 @@
 """Changing the user's messages of a dialogue and nothing else: what methods of any domain are made of."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import replace

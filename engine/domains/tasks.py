@@ -5,8 +5,6 @@ is scored.
 Nothing of an item's metadata reaches a prompt: what a query tells stands in its input.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final

@@ -1,7 +1,5 @@
 """Word lists: data in YAML beside the module that gives them a meaning. Owns the reading; knows no word."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

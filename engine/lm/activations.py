@@ -4,8 +4,6 @@ Owns where a decoder's layers are, and the file of offsets: a folder like PEFT's
 that it holds activations. An offset acts at every position of its row alike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

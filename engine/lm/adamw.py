@@ -4,8 +4,6 @@ The update of one slice is that of torch.optim.AdamW (Loshchilov and Hutter 2019
 Weights and moments of an adapter lie in one row, so that an update is a few passes over them.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -4,8 +4,6 @@ Owns the mapping between a module's path in the model and the names in PEFT's fi
 are more than A and B: DoRA, rank stabilisation by pattern, trained biases.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ a folder like PEFT's, whose configuration says that it holds one. What is chosen
 and from layer to layer, so no weights are the same thing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 The one way there, for scoring and for single replies alike. Answers nothing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ torch's own kernel computes them again on the way back, which on a CPU costs mor
 dialogues of a few hundred tokens this takes about half of the time there and back. Results agree to rounding.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -9,8 +9,6 @@ a prefix, offsets of activations and libraries that tokens choose from, which ev
 - "masked": all factors side by side in two dense products, each row keeping its own columns.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager

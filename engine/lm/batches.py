@@ -1,7 +1,5 @@
 """Which dialogues a training step holds, and at which rate: epochs, micro-batches, the schedule."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 

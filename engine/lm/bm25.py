@@ -3,8 +3,6 @@
 Owns the weighting (Robertson & Zaragoza 2009, k1 = 1.5 and b = 0.75, with an idf that is never negative).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Final

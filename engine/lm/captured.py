@@ -5,8 +5,6 @@ launches. Its sizes are rounded up to a few, and for each the launches are recor
 come often enough. Where recording fails the steps go on one by one, with a line that says why.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 Owns the files and what counts as damaged. Knows nothing of what the tensors mean.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Knows token ids only. Rows that have ended leave the batch, so that the slowest 
 others' memory and time. Prompts are read by reading.py; on a GPU a step is one of static_steps.py's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 

@@ -5,8 +5,6 @@ neither neighbours nor padding nor packing nor the device change it: integers on
 CPU and on a GPU. Owns the mixing of those numbers (after Wellons' 32-bit mixer of low bias).
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from typing import Any

@@ -7,8 +7,6 @@ persona; engine/lm/recipes.py follows them. Owns the records, their one JSON for
 and what makes two recipes one. Loads no model code.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -93,7 +91,7 @@ class Prompt:
     history: Amount | None = None
     retriever: Retriever = SIMILARITY
 
-    def under(self, other: Prompt) -> Prompt:
+    def under(self, other: "Prompt") -> "Prompt":
         """Return both together; of memories those that `other`, which is further out, asks for."""
         told = other if other.memories else self
         is_profile = self.profile or other.profile
@@ -109,8 +107,8 @@ class Logits:
     """
 
     kind: ClassVar = "logits"
-    first: Recipe
-    second: Recipe
+    first: "Recipe"
+    second: "Recipe"
     weight: Strength
     on: Literal["probabilities", "logits"] = "probabilities"
 
@@ -130,7 +128,7 @@ class Swapped:
     """A recipe as it is for another persona, whom the run names."""
 
     kind: ClassVar = "swapped"
-    of: Recipe
+    of: "Recipe"
     run: str
 
 
@@ -166,11 +164,11 @@ class Recipe:
         history: int | None = None,
         profile: bool = False,
         retriever: Retriever = SIMILARITY,
-    ) -> Recipe:
+    ) -> "Recipe":
         """Return the recipe with this before every query; without anything to show, the recipe itself."""
         return self.showing(Prompt(profile, memories, recency, history, retriever))
 
-    def showing(self, prompt: Prompt) -> Recipe:
+    def showing(self, prompt: Prompt) -> "Recipe":
         """Return the recipe with this before every query. Of no history there are no memories."""
         told = self.prompt.under(replace(prompt, memories=0) if prompt.history == 0 else prompt)
         kept = tuple(effect for effect in self.effects if not isinstance(effect, Prompt))

@@ -4,8 +4,6 @@ One file of equal records that only ever grows: key, vector, checksum. What a ki
 damaged is left aside, and its text is embedded again.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

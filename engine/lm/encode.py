@@ -4,8 +4,6 @@ Owns the mapping between a chat template's text and label positions. Works for a
 chat template; the assistant's spans are found in the rendered text, so templates need no markers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

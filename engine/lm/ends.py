@@ -5,8 +5,6 @@ end-of-text token, nor a token at all. Where a template closes a turn with nothi
 be told from the next turn: then the end-of-text token is put behind every reply, in training and in prompts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -4,8 +4,6 @@ Owns `Features`, unit rows whose dot products are likeness. Looks at training di
 that is engine.stats.clusters.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Owns the names of an adapter's tensors. A form works on stacked tensors [G, ...] of G adapters at once.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ Normalisation and the gated feed-forward block. Whether a model's own are the us
 name but measured, once a kind of module, on random numbers; results agree to rounding.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from functools import partial

@@ -3,8 +3,6 @@
 Owns which rows are in which batch; how many, and how they are computed, is the plan's. Samples nothing.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager

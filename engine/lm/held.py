@@ -4,8 +4,6 @@ A captured step knows tensors by their address. Owns the row counts that rows ar
 addresses are needed.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ A model whose needed files are in the cache is used without asking the hub. Fetc
 second format, another library's), no code and nothing pickled. What the hub refuses is said with the remedy.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

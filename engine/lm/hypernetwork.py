@@ -5,8 +5,6 @@ is a weighted sum of the adapters it was fitted to, so no B A is ever formed and
 persona's prediction need not know her own adapter: so is what an unseen persona would get. Pure algebra.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Texts may change with the kernel where numbers are rounded coarsely, so the choi
 of timing: it is a rule on counts (`Kernels`), kept in the workspace and named in every score's protocol.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress

@@ -5,8 +5,6 @@ the spread are those of the personas that the network is trained on. Reads train
 personas kept unseen; never val or test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self

@@ -5,8 +5,6 @@ than two threads on one, the more so on a busy machine, for they wait for nobody
 GPU, has one lane, and all threads work on each product. Results do not depend on the number of lanes.
 """
 
-from __future__ import annotations
-
 import copy
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -60,7 +58,7 @@ class Lanes:
             self._models.put(lane)
         self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="lane") if self.count > 1 else None
 
-    def __enter__(self) -> Lanes:
+    def __enter__(self) -> "Lanes":
         if self._pool is not None:
             torch.set_num_threads(1)
         return self

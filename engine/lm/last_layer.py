@@ -4,8 +4,6 @@ Of the last layer's output only the positions that the head looks at are used, s
 to run there alone. The results at those positions are the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -4,8 +4,6 @@ Read from a model folder's configuration and the headers of its safetensors, so 
 name before anything is loaded. Loads no model code.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import struct

@@ -6,8 +6,6 @@ attention. Whether a model's own way is the usual one is not looked up by name b
 random numbers. Results agree to rounding. Nothing here takes gradients.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import warnings

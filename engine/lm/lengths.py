@@ -1,7 +1,5 @@
 """How long dialogues are in a base's own tokens, beside what it reads at once. Loads no model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Refuses pickled weights and models that bring their own code. Owns the choice of device and dtype.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Computes metrics of replies: the one way from texts to scores, for runs, `rescore` and a chat's reply."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,7 @@ def measure(
     replies: Sequence[str],
     references: Sequence[str],
     *,
-    scorer: Callable[[], Scorer],
+    scorer: "Callable[[], Scorer]",
     on_progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return the scores, long: row (the reply's place), metric, version, part, value (None: undefined).
@@ -49,7 +47,7 @@ def measure(
 
 
 def of_reply(
-    metrics: Iterable[Metric], reply: str, reference: str, *, scorer: Scorer
+    metrics: Iterable[Metric], reply: str, reference: str, *, scorer: "Scorer"
 ) -> dict[str, float | None]:
     """Return the value of each metric for one reply, to six places; statistics of a whole set have none."""
     rows = measure(

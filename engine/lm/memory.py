@@ -1,7 +1,5 @@
 """Memory of a device: how much is free, how much of training it holds at once, and telling a full one."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -5,8 +5,6 @@ scaled and side by side. Averaging A's and B's apart (`linear`) is another thing
 Owns no files and no choice of weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ One weight an adapter, or one an adapter and linear layer (CAT, Prabhakar et al.
 the same trainer as adapters; LoraHub (Huang et al. 2024) searches without one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path

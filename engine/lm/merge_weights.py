@@ -3,8 +3,6 @@
 Knows personas, their groups, likeness and validation scores, but no adapter. Test scores never come here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -8,8 +8,6 @@ groups, and p(next) = softmax(sum over pools of power * log of the pool's p(next
 plain way (engine/lm/generate.py).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -98,7 +96,7 @@ class Lockstep:
             logits = _added_up(logits, own.groups, own.coefficients, len(own.first))
         return summed(logits, own.requests, own.weights, own.count), own.row_requests
 
-    def _of_pools(self, logits: Tensor, going: Sequence[int], own: _Together, pools_of: Tensor) -> Tensor:
+    def _of_pools(self, logits: Tensor, going: Sequence[int], own: "_Together", pools_of: Tensor) -> Tensor:
         left = torch.tensor(list(going), device=self._owners.device)
         groups, first = _numbered(self._groups[left])
         pools, first_of_pool = _numbered(pools_of[left][first])
@@ -111,7 +109,7 @@ class Lockstep:
         powers, requests = self._powers[left][rows], own.row_requests[rows]
         return _added_up(most + total.log(), requests, powers, own.count).softmax(dim=-1)
 
-    def _together(self, going: Sequence[int]) -> _Together:
+    def _together(self, going: Sequence[int]) -> "_Together":
         """Return which rows go together as long as these go: worked out once, and not at every token."""
         left = torch.tensor(list(going), device=self._owners.device)
         numbers, row_requests = torch.unique(self._owners[left], return_inverse=True)

@@ -4,8 +4,6 @@ A request is read once for all weights. Weights that have chosen the same tokens
 part where they first disagree, so the cost grows with the number of different replies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

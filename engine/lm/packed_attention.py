@@ -4,8 +4,6 @@ On a GPU in half precision by torch's variable-length kernel; elsewhere the dial
 for the attention alone. No mask is ever made: transformers makes none for an implementation it does not know.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -5,8 +5,6 @@ lie in its row and almost nothing is padded; elsewhere each has a row of its own
 needs of them is one block of numbers, so that it reaches a GPU in one copy, and a recorded step another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -62,7 +60,7 @@ class Batch:
     layout: Layout
     data: Tensor
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device; nothing waits for the copy."""
         if device.type == "cpu":
             return self

@@ -4,8 +4,6 @@ Owns how the rows of a step are cut up, computed side by side and added up, alwa
 happens when memory is short. Loss is on reply tokens only. On a GPU nothing here waits for the device.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ the same trainer as adapters, of which it is one: a row of a batch names what is
 the two forms and the file of a network. Chooses nobody to train on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path

@@ -4,8 +4,6 @@ A plan is part of the protocol, since bf16 text changes with batch shapes. It fo
 architecture alone, never how much memory is free just now: a batch that does not fit is halved.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Owns their shape, their start and PEFT's format for them. A prefix begins as the
 which trains faster and stays calmer than noise; it has no projection network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

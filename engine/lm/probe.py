@@ -4,8 +4,6 @@ Takes seconds: the files, the chat template, the tokenizer against the weights, 
 Trains and keeps nothing. Every finding is tried on the base itself, not looked up by its name.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

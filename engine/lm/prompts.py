@@ -4,8 +4,6 @@ Owns the order of the system message and its version; what it says of the subjec
 messages only, no tokenizer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Knows token ids only. A prompt's beginning that all rows share is read once; row
 each part padded to its own longest prompt. What follows the prompts is decode.py's.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -6,8 +6,6 @@ stands in for whom) and how nested recipes come down to sides, of which each is 
 nothing. Which effects there are: engine/lm/effects.py.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

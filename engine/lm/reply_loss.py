@@ -3,8 +3,6 @@
 It is the model's own loss: what a model does to its logits after the head belongs to it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -3,8 +3,6 @@
 Steering vectors are differences of such means. Owns the reading of hidden states; changes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any

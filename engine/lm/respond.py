@@ -3,8 +3,6 @@
 Scores nothing and keeps nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any

@@ -11,8 +11,6 @@ Owns the index and the prompt budget: when memories do not fit, the least simila
 itself is never cut.
 """
 
-from __future__ import annotations
-
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence

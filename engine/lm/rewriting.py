@@ -5,8 +5,6 @@ guards of engine/data/augment do) and to load pickled weights. Greedy or beam se
 texts give the same alternatives.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 What is scored is decoded greedily; nothing here belongs to a protocol.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -4,8 +4,6 @@ Owns which embeddings are kept: those of this process in memory, and those of a 
 Which encoder it is: scorer_choice.py.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache

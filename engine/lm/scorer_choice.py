@@ -5,8 +5,6 @@ off, and from where on its similarity is not to be trusted. Refuses encoders tha
 transformer.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ The same numbers as the sentence-transformers library gives, without its padding
 tokens go together, in batches small enough for a core's cache. Owns nothing else of the scorer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The one record of a LoRA adapter's shape, from the launch form to the file. Loads no model code."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -44,7 +42,7 @@ class LoraShape(Parameters):
         return cls(**{name: parameters[name] for name in LoraShape.model_fields if name in parameters})
 
     @classmethod
-    def whole(cls, rank: int, modules: Iterable[str]) -> LoraShape:
+    def whole(cls, rank: int, modules: Iterable[str]) -> "LoraShape":
         """Return the shape of factors that hold all scale themselves, of any rank a merge comes to."""
         names = sorted({path.rsplit(".", 1)[-1] for path in modules})
         return LoraShape.model_construct(rank=rank, alpha=rank, dropout=0.0, target_modules=names)

@@ -6,8 +6,6 @@ to the next row count, the cache to the next length, and masks hide both. Withou
 fails, the same steps run one operation at a time. Models whose attention is not plain do not take part.
 """
 
-from __future__ import annotations
-
 import gc
 import math
 import warnings
@@ -111,7 +109,7 @@ class _Shape:
     refused: bool = False
 
     @classmethod
-    def new(cls, model: PreTrainedModel, memory: Tensor, rows: int, room: int) -> _Shape:
+    def new(cls, model: PreTrainedModel, memory: Tensor, rows: int, room: int) -> "_Shape":
         _, heads, size = key_value_shape(model)
         views = [one[: rows * heads * room * size].view(rows, heads, room, size) for one in memory]
         pairs = list(zip(views[::2], views[1::2], strict=True))

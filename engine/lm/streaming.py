@@ -6,8 +6,6 @@ what is streamed is what is scored. Between two steps nothing is changed in the 
 streams may take turns on one base; a stream that has it alone leaves changes where they act.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field

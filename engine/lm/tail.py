@@ -6,8 +6,6 @@ both agree the head alone serves, which is faster; elsewhere the model's own pas
 logits are read or a loss is taken. Knows no architecture.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -7,8 +7,6 @@ for a model that has always read that expects it. A template is the only one who
 templates are tokenised without special tokens, so it is there once.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import datetime
 from typing import Final

@@ -1,7 +1,5 @@
 """Trained tensors as safetensors: written in fp32, read again, called damaged in words. Names no tensor."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

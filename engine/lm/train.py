@@ -6,8 +6,6 @@ over a dialogue trains all its replies. A run that was stopped and resumed ends 
 one left alone. The base's own dropout stays off.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -5,8 +5,6 @@ user turn; turns of one role in a row are joined where the template wants them t
 rendering, which asks for no thinking. Names no model: every trait is tried.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

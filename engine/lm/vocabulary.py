@@ -4,8 +4,6 @@ A model with more rows than its tokenizer has tokens is fine: the rest is never 
 without a row is fine too: padding is never seen, so any id serves.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase

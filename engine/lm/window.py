@@ -6,8 +6,6 @@ without a reply, a dialogue that trains nothing. Whoever cuts counts it. The sam
 newest turns are trained), scoring and the playground.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 

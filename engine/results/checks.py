@@ -4,8 +4,6 @@ Said alike at init, by doctor, on the Data page and under a comparison. What eac
 engine/data/checks.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

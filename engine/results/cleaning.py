@@ -4,8 +4,6 @@ Never among it: what a variant answers by, what a result was made from, and anyt
 works. Links are neither followed nor removed.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import time

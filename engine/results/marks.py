@@ -4,8 +4,6 @@ The file only ever grows: no database holds marks, so none can lose them. The la
 empty one takes it back. A mark is on what was said, not on who said it: variants that say the same share it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final

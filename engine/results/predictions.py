@@ -5,8 +5,6 @@ of the same queries in the same order; and apart, answered now, those of queries
 knows. Scores nothing.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Set
 from dataclasses import asdict, dataclass

@@ -5,8 +5,6 @@ runs stay untouched: what is computed is kept beside them (engine/runs/answers.p
 takes in with the run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,7 +88,7 @@ def _encoder_of(ws: Workspace, run_id: str) -> Encoder | None:
     return next((one for one in (encoder_of(ws), usual()) if one.identity == named), None)
 
 
-def _scorer(ws: Workspace, encoder: Encoder | None) -> Scorer:
+def _scorer(ws: Workspace, encoder: Encoder | None) -> "Scorer":
     from engine.lm.scorer import Scorer  # torch, where embeddings are asked for
 
     return Scorer(ws, encoder=encoder)

@@ -3,8 +3,6 @@
 Owns data/tuned.jsonl, which is only appended to: one line a tuning. Never reads test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -5,8 +5,6 @@ A/A control of every difference), which is the placebo of which, what tells vari
 and what had to be trained to have one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
@@ -83,7 +81,7 @@ class Variant(Declaration):
 
 def name_variants(
     declarations: Iterable[Declaration],
-    origins: Mapping[str, Origin] | None = None,
+    origins: "Mapping[str, Origin] | None" = None,
     references: Collection[str] = (),
 ) -> list[Variant]:
     """Return one variant a recipe, in the order of their making. `references` are the runs chosen as such.
@@ -121,7 +119,7 @@ def name_variants(
     return sorted(cleared, key=lambda variant: (variant.made_at, variant.variant))
 
 
-def _claim(one: Variant, origins: Mapping[str, Origin]) -> tuple[str, bool, bool, str]:
+def _claim(one: Variant, origins: "Mapping[str, Origin]") -> tuple[str, bool, bool, str]:
     """A variant's claim to its plain name, the time apart; the last part is its ground."""
     origin = origins.get(one.run_id)
     ground = "" if origin is None else fingerprint([origin.data_hash, origin.base, origin.version], 16)

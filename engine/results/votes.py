@@ -4,8 +4,6 @@ No database holds them, so none can lose them. Taking one back is another line. 
 after it the names are shown.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ scores.parquet, a column a metric: it is turned into this form as it is read, an
 computed for a finished run later lies beside it, in data/rescored/RUN/, a file a metric.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Autopilot, report and generator are one each. Owns state.json, output.txt and th
 state.json holds, and what else lies there, is of whoever it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass

@@ -4,8 +4,6 @@ Owns the writing of status, events, log and declarations while a run works, its 
 stop. Starts no process, opens no database, imports no model code.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

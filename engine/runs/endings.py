@@ -3,8 +3,6 @@
 Called by jobs and by the supervisors. Starts nothing.
 """
 
-from __future__ import annotations
-
 import signal
 import time
 from dataclasses import replace

@@ -4,8 +4,6 @@ The queue is the run folders themselves plus one file lock: no server, no table.
 the run folder only, and computes nothing.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence

@@ -4,8 +4,6 @@ Owns data/labels.jsonl, which only ever grows: a line says how a run is labelled
 and no database holds a label, so none is lost with either, and a run that is brought back has its own again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -4,8 +4,6 @@ A lease is a lock file that the kernel frees when its holder dies, and beside it
 it can be shown. Owns the folder of those files; decides nothing about what runs.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time

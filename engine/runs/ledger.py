@@ -4,8 +4,6 @@ Owns where such a file lies, the lock it is written under and its reading. What 
 back, is of whoever owns the file; no database holds it, so none can lose it.
 """
 
-from __future__ import annotations
-
 import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass

@@ -4,8 +4,6 @@ It is written last, so a folder without it is unfinished; a folder whose files d
 and is never taken in.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

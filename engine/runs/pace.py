@@ -5,8 +5,6 @@ Each stage goes at its own rate. Before a stage has shown one, what such stages 
 nobody knows that either there is no time left to tell, or one that is rough.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

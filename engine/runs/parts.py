@@ -4,8 +4,6 @@ Parts leave in the run's folder what a run that was stopped leaves there: traine
 end one process does the ordinary step from what it finds, so a divided run ends as one that was resumed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -5,8 +5,6 @@ A pid alone lies: it is reused, and it survives in a file over a reboot. A proce
 which is reckoned from the clock's boot time, moves when the clock is set.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import signal

@@ -4,8 +4,6 @@ A protocol written before a field existed is completed from the spec of its run,
 stand beside those of today exactly where nothing else changed, and apart where something did.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The order of the queue: where a moved run stands, and what moves with it. Pure: writes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 from engine.core.errors import EngineError

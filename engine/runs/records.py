@@ -6,8 +6,6 @@ replaced, so that looking at a thousand runs every second stays cheap; of many t
 are kept on disk, for the first look of the next process.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

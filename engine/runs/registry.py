@@ -4,8 +4,6 @@ Owns the form only. Strategies come after runs and know them; engine/__main__.py
 hands in what they say (engine/strategies/runnable.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 

@@ -4,8 +4,6 @@ Whatever puts a run into the queue goes through `refuse_without` (engine/runs/jo
 reckoned where its spec is understood (engine/strategies/room.py).
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Owns the records in spec.json and status.json and the reading of the event and l
 writes there while a step works. Starts no process, opens no database, imports no model code.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -3,8 +3,6 @@
 Owns the counting of free slots. Starts nothing; who holds a GPU across workspaces is engine/runs/leases.py's.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import shutil

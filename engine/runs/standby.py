@@ -4,8 +4,6 @@ Loading model code takes seconds, of every run. Owns the one file in which a sup
 given a run; all changes of it are made under the queue lock. Starts no process.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import sysconfig

@@ -5,8 +5,6 @@ this machine's processor is forked, with what its step needs already loaded; ano
 heir, stands by for the next run, so that loading is paid once. Calls nothing of what it loads.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import signal

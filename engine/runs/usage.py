@@ -4,8 +4,6 @@ A look costs microseconds. There are many of them at first and fewer the longer 
 work leave a small file.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time

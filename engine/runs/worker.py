@@ -4,8 +4,6 @@ Owns the answer to SIGTERM, and the run's last words: done.json, then its
 state. Never opens the database and never touches another run.
 """
 
-from __future__ import annotations
-
 import signal
 import sys
 import traceback

@@ -4,8 +4,6 @@ Follows a recipe as engine/lm/recipes.py does, by the files' names alone; what t
 out when they are loaded.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from functools import cache
 from pathlib import Path

@@ -4,8 +4,6 @@ Owns the order of things: prompts, tokens, then the scores where there is a refe
 of sockets, queues and files.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,7 +50,7 @@ class Host:
         self._stage: Stage | None = None
         self._loaded: BaseIdentity | None = None
 
-    def begin(self, question: Question, answer: Answer, tell: Callable[[Answer], None]) -> Answering:
+    def begin(self, question: Question, answer: Answer, tell: Callable[[Answer], None]) -> "Answering":
         """Begin to answer; `tell` gets the answer when the model has to be loaded first.
 
         Raises EngineError when the base cannot be loaded or the persona is unknown.

@@ -4,8 +4,6 @@ Owns the one thread that touches the model. Knows nothing of addresses and forma
 it is told comes back piece by piece.
 """
 
-from __future__ import annotations
-
 import threading
 import traceback
 from collections import deque
@@ -83,7 +81,7 @@ class Batcher:
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
 
-    def __enter__(self) -> Batcher:
+    def __enter__(self) -> "Batcher":
         self._thread.start()
         return self
 

@@ -3,8 +3,6 @@
 Computes from votes handed in; reads and writes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ question is written before it is sent and a finished answer is read from its fil
 process.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@ Every variant has its own thread: it sees its own earlier replies, never another
 of questions, each naming the one it follows, so the last one's id is enough to show all of it.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -38,7 +36,7 @@ class Manner:
             raise EngineError(f"top-p is {self.top_p}.", "Give a share above 0, up to 1.")
 
     @classmethod
-    def of(cls, question: Question) -> Manner:
+    def of(cls, question: Question) -> "Manner":
         """Return the manner in which a question was asked."""
         return cls(**{one.name: getattr(question, one.name) for one in fields(cls)})
 

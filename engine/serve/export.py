@@ -4,8 +4,6 @@ Owns the layout of an exported folder. Weights are exact: of several adapters th
 summed rank. Refuses what is no set of weights (mixtures, remote models), which can be served instead.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The folder data/talk/: questions, finished answers, and who the generator is. Owns its file names."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Owns where the converter is looked for and what is said where it is not. Converts nothing itself.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ Owns addresses and framing. A socket's address may have 107 bytes only, and a wo
 folder is opened and the address goes through /proc/self/fd.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

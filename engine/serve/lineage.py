@@ -3,8 +3,6 @@
 Reads what runs have left; decides nothing and answers nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

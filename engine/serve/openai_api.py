@@ -6,8 +6,6 @@ effects of this workspace's runs instead of a variant, `meta` gives the circumst
 is answered by the variant for unseen personas, and the answer says so. Every request needs the token.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 import json

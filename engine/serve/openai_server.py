@@ -4,8 +4,6 @@ Owns the socket, the loaded base and the server's end. Binds before it loads, so
 once. Works on the processor alone: the accelerator belongs to the runs.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

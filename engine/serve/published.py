@@ -4,8 +4,6 @@ Owns data/serve/: who serves, what, and where. The token is shown once to whoeve
 its hash is handed to the process. Loads no model.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets
@@ -34,7 +32,7 @@ class Served:
     variants: tuple[str, ...]
 
     @classmethod
-    def here(cls, address: str, variants: tuple[str, ...]) -> Served:
+    def here(cls, address: str, variants: tuple[str, ...]) -> "Served":
         """Return what this process says of itself."""
         own = identity()
         assert own is not None

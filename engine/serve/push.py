@@ -4,8 +4,6 @@ Owns the repository (private unless asked otherwise, never a public one by accid
 brings the folder. The token is the machine's own; it is neither shown nor kept.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -148,7 +146,7 @@ def words_of(to: Destination) -> str:
     return f"{to.address} ({seen}; {state}), as {to.account}"
 
 
-def _api(endpoint: str | None) -> HfApi:
+def _api(endpoint: str | None) -> "HfApi":
     from huggingface_hub import HfApi, get_token
 
     token = key_of("HF_TOKEN") or get_token()

@@ -7,8 +7,6 @@ under a lease, and leaves it as soon as a run waits for it and nothing is being 
 on the processor.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import socket
@@ -201,13 +199,13 @@ def work(
         desk.wait(min(_NAP_SECONDS, idle_seconds))
 
 
-def _load(ws: Workspace) -> Host:
+def _load(ws: Workspace) -> "Host":
     from engine.serve.answering import Host  # loads the model code, after the line is open
 
     return Host(ws)
 
 
-def _begin(host: Host, desk: Desk, question: Question) -> Answering | None:
+def _begin(host: "Host", desk: Desk, question: Question) -> "Answering | None":
     """Begin a question; None when it has ended at once."""
     name = question.question_id
     if desk.unwanted(name):
@@ -220,7 +218,7 @@ def _begin(host: Host, desk: Desk, question: Question) -> Answering | None:
         return None
 
 
-def _step(desk: Desk, one: Answering) -> bool:
+def _step(desk: Desk, one: "Answering") -> bool:
     """Go a little further with a question; False when it has ended."""
     name = one.question.question_id
     try:

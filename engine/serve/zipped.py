@@ -1,7 +1,5 @@
 """A variant's exported folder, and as one zip, for the app. Loads no model: a process of its own does."""
 
-from __future__ import annotations
-
 import io
 import json
 import subprocess

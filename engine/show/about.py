@@ -3,8 +3,6 @@
 Says of a key only whether it is there. Loads no model, asks no server and changes nothing.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from dataclasses import dataclass

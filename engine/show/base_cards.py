@@ -3,8 +3,6 @@
 Owns also the choice of bases that are offered by name, and what one takes to be set up. Keeps nothing.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

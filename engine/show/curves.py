@@ -3,8 +3,6 @@
 Owns the names of the curves and their smoothing. Draws nothing; the charts are engine/show/charts/losses.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

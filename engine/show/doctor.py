@@ -4,8 +4,6 @@ Mends, when asked, what loses nothing: temporary files, folders that never becam
 database (built again from the run folders), dead runs noted as running. Never touches results or checkpoints.
 """
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping

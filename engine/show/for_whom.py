@@ -3,8 +3,6 @@
 Words what engine/stats/heterogeneity.py found; computes no statistic.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from engine.core.types import Row

@@ -4,8 +4,6 @@ the reference.
 Owns what each means and on which pages it is met. Two words never mean one thing.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from engine.domains.wordlists import read_words

@@ -1,7 +1,5 @@
 """A row of a comparison in words, as the command line and the report print it. Draws no table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from engine.core.types import Row

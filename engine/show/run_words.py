@@ -1,7 +1,5 @@
 """Runs in words, and what tells one from another. Owns wording, search and differences; reads no file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Owns their columns: one row a thing, numbers as numbers (metrics as they are com
 points), and what the numbers hold under in columns of their own. Reads results; judges nothing.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields

@@ -3,8 +3,6 @@
 Words rows of `compare_variants`; computes no statistic.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 from engine.core.types import Row

@@ -1,7 +1,5 @@
 """Experiments: what they are, what they need and make, the plan of a launch, and the steps that runs do."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from engine.core.paths import Workspace

@@ -1,7 +1,5 @@
 """Every token chooses among adapters that are there, by what each adapter reads (Arrow)."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """More training dialogues for each persona, and the parameter by which others train on them."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from engine.core.errors import EngineError

@@ -1,7 +1,5 @@
 """The frozen base model: knowing nothing of the persona, or with her character text in the system prompt."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from engine.lm.effects import Prompt, Recipe

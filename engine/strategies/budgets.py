@@ -4,8 +4,6 @@ Owns the form of training.json's records as they are read again, and the sum ove
 Trains nothing.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +34,7 @@ class Budget:
     judged: int
     unturned: int
 
-    def __add__(self, other: Budget) -> Budget:
+    def __add__(self, other: "Budget") -> "Budget":
         tokens = None if self.tokens is None or other.tokens is None else self.tokens + other.tokens
         return Budget(
             self.adapters + other.adapters,

@@ -4,8 +4,6 @@ Who knows the persona is a bound: nothing is expected above it. Who knows the po
 replies so far, is a yardstick: what is learned from a persona's own words or history may exceed it.
 """
 
-from __future__ import annotations
-
 import json
 
 from engine.core import integrity

@@ -3,8 +3,6 @@
 Launches nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any

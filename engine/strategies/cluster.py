@@ -1,7 +1,5 @@
 """One adapter for each cluster of personas, from the base or from the unified adapter."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator

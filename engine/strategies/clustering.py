@@ -1,7 +1,5 @@
 """Who resembles whom: groups of personas, for whatever trains or merges by cluster. Makes no variant."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

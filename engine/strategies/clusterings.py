@@ -3,8 +3,6 @@
 Whoever needs a certain clustering names its run; screens and trees take the newest on this ground.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Self

@@ -1,7 +1,5 @@
 """Small adapters of their own, held back on every side: against the losses of few dialogues."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from engine.core.parameters import SetOf

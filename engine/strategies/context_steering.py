@@ -1,7 +1,5 @@
 """What a persona's context changes in the next token's logits, taken more or less strongly (CoS)."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -4,8 +4,6 @@ Owns the file of costs that all workspaces of a user share, so that a first run 
 Reads run records; launches and measures nothing itself.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress

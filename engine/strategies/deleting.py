@@ -4,8 +4,6 @@ A deleted run's files are put aside whole, so that it is gone for all that reads
 as it was; they are removed only by `purge`. What others stand on is not deleted.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The runs that a plan finds there. Owns which of them is built on, and what is said of the choice."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

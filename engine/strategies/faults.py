@@ -4,8 +4,6 @@
 search for the one choice with which an experiment can exist where its defaults cannot. Plans nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 

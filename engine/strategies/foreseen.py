@@ -4,8 +4,6 @@ that it stands on. A plan asks it of every run that is still to be done; strateg
 Launches nothing, loads no model, and lets pass what only the run can know.
 """
 
-from __future__ import annotations
-
 from engine.lm.layers import refuse_prefix
 from engine.lm.lengths import POSITIONS, no_room
 from engine.strategies.room import base_config

@@ -3,8 +3,6 @@
 What it costs and whether it may start: engine/strategies/steps/estimate.py.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field

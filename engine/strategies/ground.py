@@ -3,8 +3,6 @@
 Two runs on another ground are never upstream of, or compared with, each other.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from engine.core import integrity

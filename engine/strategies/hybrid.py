@@ -1,7 +1,5 @@
 """A delta of her own for each persona, trained on top of the frozen unified adapter."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from engine.strategies.trained import MERGEABLE, LoraParameters, on_unified, train_lora, trained

@@ -1,7 +1,5 @@
 """LoRA adapters from elsewhere, one a persona, made a variant of this workspace."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import Field

@@ -4,8 +4,6 @@ What beats unified but not this one gained by more training, not by the persona.
 control: it competes with nobody. Passes are rounded up to whole ones (steps/train_adapters.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any
 

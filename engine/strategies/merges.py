@@ -1,7 +1,5 @@
 """Weighted sums of personas' adapters: of all, of a cluster, of the nearest, or by learned weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 

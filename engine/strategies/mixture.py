@@ -1,7 +1,5 @@
 """Two variants answer together, their probabilities added token by token."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Each persona's nearest adapters merged, and a delta of very low rank trained on top (merge, then adapt)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Annotated, Literal
 

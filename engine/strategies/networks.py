@@ -4,8 +4,6 @@ A prefix (after PPlug and PERSOMA) or a change of layers (after Profile-to-PEFT)
 Whom unified does not know, they do not know either, and serve all the same.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

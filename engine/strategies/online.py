@@ -1,7 +1,5 @@
 """A few steps on her newest dialogues, from each persona's earlier adapter."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

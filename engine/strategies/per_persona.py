@@ -1,7 +1,5 @@
 """An adapter of her own for each persona, trained on her dialogues alone."""
 
-from __future__ import annotations
-
 from engine.strategies.trained import MERGEABLE, OwnLoraParameters, toward_unified, train_lora, trained
 
 STRATEGY = trained(

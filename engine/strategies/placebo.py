@@ -5,8 +5,6 @@ what helped was more training or a longer prompt, not the persona. Of a variant 
 (a strength of 0 was best on val) the placebo says just the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,7 +107,7 @@ def _shared(recipe: Recipe) -> Recipe:
     return Recipe(tuple(one for one in recipe.effects if not isinstance(one, Own)))
 
 
-def kinds_of(shelf: Shelf, recipe: Recipe, personas: Iterable[str]) -> dict[str, Hashable]:
+def kinds_of(shelf: "Shelf", recipe: Recipe, personas: Iterable[str]) -> dict[str, Hashable]:
     """Return what each persona is answered with; those of one kind would be no placebo for each other.
 
     It is what acts in the model, so a cluster is one kind, and where all share it each her own memories and

@@ -4,8 +4,6 @@ Launches nothing. What cannot exist in a workspace is refused here, before anyth
 runs that there are is built on: engine/strategies/existing.py.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Trained keys and values before the prompt: one prefix a persona, one for all, or one on frozen unified."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from engine.strategies.published import START

@@ -3,8 +3,6 @@
 A preset says what equals a default all the same, so that it stays what it is when a default moves.
 """
 
-from __future__ import annotations
-
 START, BACKUP = "The study's quick start", "The study's backup plan"
 CONSTRAINED = {
     "rank": 4,

@@ -5,8 +5,6 @@ default parameters, else the one that most is built on, else the first. It stays
 purpose: no newer run, and no repeat from another seed, takes its place. Judges nothing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

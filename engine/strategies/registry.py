@@ -6,8 +6,6 @@ $PERSONA_LAB_EXPERIMENTS names importable mappings of them, as module:NAME. Plan
 imports no model code.
 """
 
-from __future__ import annotations
-
 import dis
 import importlib
 import os

@@ -4,8 +4,6 @@ Owns which runs are repeated and that seeds are crossed: every run of a seed sta
 seed. Launches nothing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The persona's own past interactions in the prompt, found by a retriever, over any variant that reads."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -4,8 +4,6 @@ A lower bound, so that nothing is refused that would have fitted: what a process
 weights as they lie on disk, and what a training step keeps; adapters with their checkpoints, and replies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any

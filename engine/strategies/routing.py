@@ -1,7 +1,5 @@
 """Each persona by the variant that won on her validation examples."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

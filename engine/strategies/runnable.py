@@ -4,8 +4,6 @@ A spec is a file, so it may have been written by anybody. Owns its checking agai
 version, parameters, evaluation settings, upstreams. What runs is decided here, never by a file.
 """
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

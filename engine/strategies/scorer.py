@@ -4,8 +4,6 @@ Where the primary metric cannot be told of the replies (the encoder cannot read 
 undefined for most), chrF decides instead: characters are there in any script.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from engine.core.errors import EngineError

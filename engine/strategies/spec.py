@@ -1,7 +1,5 @@
 """The form in which an experiment is declared, and the checking of given parameters against it."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 from collections.abc import Callable, Iterable, Mapping
@@ -122,7 +120,7 @@ class Wish:
         return "val" in self.spec.protocol["splits"]
 
 
-def full_name(entry: Experiment, parameters: Mapping[str, Any]) -> str:
+def full_name(entry: "Experiment", parameters: Mapping[str, Any]) -> str:
     """Return a variant's name: its experiment's, and behind it what else says what it is."""
     marked = [
         (mark, parameters[name])

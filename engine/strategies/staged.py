@@ -1,7 +1,5 @@
 """One adapter for all, a delta a group upon it, a delta a persona upon both (PROPER)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One offset a persona at one layer: what her own replies have there that the model's own have not."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

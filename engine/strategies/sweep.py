@@ -3,8 +3,6 @@
 Owns the sweeps that have a name, and what a sweep plans. Launches nothing and reads no result.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -4,8 +4,6 @@ A strategy's own file says what is trained, on whom, and upon what; engine/strat
 does it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Literal

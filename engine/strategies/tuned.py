@@ -4,8 +4,6 @@
 stands for them (engine/results/comparing/scene.py).
 """
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from engine.core.errors import EngineError

@@ -4,8 +4,6 @@ Owns the drawing of settings from a strategy's space and the rungs of successive
 personas, the better half on twice as many, and so on up to all. Launches nothing and reads no score.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import random
@@ -30,7 +28,7 @@ class Budget:
     seconds: float | None = None
 
     @classmethod
-    def read(cls, text: str) -> Budget:
+    def read(cls, text: str) -> "Budget":
         """Read "6" (runs), "90s", "10m" or "1.5h". Raises EngineError for anything else."""
         number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "")
         try:
@@ -60,7 +58,7 @@ class Budget:
         return self.seconds / seconds_a_run
 
 
-def that_fit(rung: Rung, *, spent: float, budget: Budget, seconds_each: float) -> Rung:
+def that_fit(rung: "Rung", *, spent: float, budget: Budget, seconds_each: float) -> "Rung":
     """Return a round with as many settings as the time that is left pays for, two at least.
 
     `spent` seconds are gone, and another setting in this round takes `seconds_each`, by what was measured.

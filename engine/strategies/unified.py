@@ -1,7 +1,5 @@
 """One adapter for everybody: what every personalised variant has to beat."""
 
-from __future__ import annotations
-
 from engine.strategies.trained import ALIKE, LoraParameters, train_lora, trained
 
 STRATEGY = trained(

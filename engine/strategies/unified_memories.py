@@ -4,8 +4,6 @@ The retrieval-augmented baseline of LaMP. At training a dialogue's memories are 
 Retrieval by other means goes over it as over any variant: --set over=unified-memories.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

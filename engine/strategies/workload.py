@@ -3,8 +3,6 @@
 Counts replies to generate, texts to score, dialogues to pass over. What they cost: costs.py.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """What can be asked of the variant looked at, each by a button: is it equal, and its controls."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.paths import Workspace

@@ -1,7 +1,5 @@
 """How does it leave here? Serves a variant at an address, and tells how it is written out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from tempfile import TemporaryDirectory
 

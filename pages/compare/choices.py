@@ -1,7 +1,5 @@
 """The controls of the Compare page, all of them in the address, and what they ask for."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

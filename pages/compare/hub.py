@@ -1,7 +1,5 @@
 """A variant on its way to the Hugging Face Hub: what would go out is shown, and sent by a second click."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 

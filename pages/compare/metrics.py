@@ -1,7 +1,5 @@
 """All metrics at once: where each variant gains and where it loses, and how surely."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial

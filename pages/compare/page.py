@@ -1,7 +1,5 @@
 """Who wins, by how much, is it more than noise, and for whom? One section at a time; only it is computed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ One variant against the reference, every persona as a bar, a point and part of a
 all personas at once, one cell each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast

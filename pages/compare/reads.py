@@ -1,7 +1,5 @@
 """What the Compare page reads, kept between reruns under the store's version. Computes nothing itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any

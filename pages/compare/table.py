@@ -1,7 +1,5 @@
 """Who wins? The leaderboard, the intervals, and the numbers of the variant that is looked at."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Why does it lose? The replies that lose, by kind of miss, topic, context, turn and people's marks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 

@@ -4,8 +4,6 @@ Quality over parameters, training time or the time per reply, with the front nob
 alone does, what a placebo does, and how many personas a difference would take.
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import pandas as pd

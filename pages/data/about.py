@@ -1,7 +1,5 @@
 """What is the data about? Words, sizes, languages, lengths, repeats and a map, for any domain."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.paths import Workspace

@@ -1,7 +1,5 @@
 """Which personas resemble each other: the map of the newest clustering, and who is in which cluster."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.paths import Workspace

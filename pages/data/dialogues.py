@@ -1,7 +1,5 @@
 """Reading dialogues: of one persona or of everybody, by what was said in them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """A look at data before it is taken in: its first rows, which column is what, and what would come of it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

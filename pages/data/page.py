@@ -1,7 +1,5 @@
 """What data does the study stand on, and how does new data come in?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the Data page reads of checks, lengths and repeats, kept while the data stay the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

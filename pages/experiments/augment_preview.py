@@ -1,7 +1,5 @@
 """What augmentation would make of a persona's dialogues, and what the last run of it made. Runs nothing."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

@@ -3,8 +3,6 @@
 By question they stand under what their family asks, folded; by time, in the order of what each takes now.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial

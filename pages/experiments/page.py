@@ -1,7 +1,5 @@
 """What can be tried, what would it need, and what has it brought so far?"""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.paths import Workspace

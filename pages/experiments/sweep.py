@@ -1,7 +1,5 @@
 """Sweeps: several values of one parameter planned as one launch, and their results as a chart."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

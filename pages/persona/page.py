@@ -1,7 +1,5 @@
 """Who is this persona, and what does each way of personalising do for this one person?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any

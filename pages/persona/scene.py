@@ -5,8 +5,6 @@ reruns; the wide tables as they are (never copied, never changed), so that two t
 little a rerun as twenty.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

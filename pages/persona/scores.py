@@ -1,7 +1,5 @@
 """One persona's numbers as the Persona page shows them: place, scores, route, merge. Computes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import streamlit as st

@@ -4,8 +4,6 @@ Tells it from the replies that runs have left; a message that two were never hea
 may be drawn as well.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

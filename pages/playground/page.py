@@ -1,7 +1,5 @@
 """What do the variants answer, side by side? And the vote on a blind conversation, and what it reveals."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import streamlit as st

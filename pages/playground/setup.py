@@ -1,7 +1,5 @@
 """Who is asked what: persona, message or example, circumstances and variants. All of it is in the address."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -83,7 +81,7 @@ class Setup:
         whose = replace(speak, persona_id=example.persona_id, example=example, meta=example.meta)
         return replace(whose, blind=True).question()
 
-    def _to(self, names: Sequence[str]) -> Setup:
+    def _to(self, names: Sequence[str]) -> "Setup":
         return replace(self, variants=tuple(one for one in self.variants if one.variant in names))
 
 

@@ -1,7 +1,5 @@
 """One turn of a conversation: what was said, and each variant's reply in a column of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Who votes: a name that is asked for once a session, or the one that she signed in under."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 _HELD, _ASKED = "voter", "playground_voter"

@@ -1,7 +1,5 @@
 """Which replies do people prefer, and do the metrics agree with them?"""
 
-from __future__ import annotations
-
 from collections import Counter
 from functools import partial
 

@@ -1,7 +1,5 @@
 """What did the study find, as a document to keep and to send?"""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The curves of one run: loss with its smoothing, and learning rate, memory and processor beside it."""
 
-from __future__ import annotations
-
 import pandas as pd
 import streamlit as st
 

@@ -1,7 +1,5 @@
 """One open run: how it stands, what can be done with it, its numbers, log, parameters and origin."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.paths import Workspace

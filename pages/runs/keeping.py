@@ -1,7 +1,5 @@
 """What people do with runs that are there: label them, delete them, and take that back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 It says what each run brought and what differs between them.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """What is running, what ran, and how did it go?"""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.wording import STATE_WORDS

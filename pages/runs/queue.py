@@ -1,7 +1,5 @@
 """What is at work now and what waits its turn: progress, time left, cancel, and who goes first."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import streamlit as st

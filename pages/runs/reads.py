@@ -3,8 +3,6 @@
 On validation, where choices are made: nothing here looks at test.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

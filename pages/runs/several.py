@@ -1,7 +1,5 @@
 """Several runs beside each other: curves in one chart, what each brought, who changed sides, what differs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
 

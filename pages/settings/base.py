@@ -1,7 +1,5 @@
 """The workspace's base model: what it is, what a look at it finds, and another one in its place."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.base_identity import shown_base

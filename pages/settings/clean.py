@@ -1,7 +1,5 @@
 """What of the workspace could go: shown with its size, taken away by kind after a second click."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.paths import Workspace

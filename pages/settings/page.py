@@ -1,7 +1,5 @@
 """What does this workspace stand on, what has this machine got, and is everything in order?"""
 
-from __future__ import annotations
-
 import statistics
 from pathlib import Path
 

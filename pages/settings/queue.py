@@ -1,7 +1,5 @@
 """What the settings page changes of the machine: the queue and its launcher, and keys that runs may need."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core import keyring

@@ -7,8 +7,6 @@ of a moment ago, before the new one has reached it. Taken at its word, it would 
 back brings such an address too, and says so. What one press of Back leads to: going_back.js.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -39,7 +37,7 @@ class Written:
     held: Any
     left: Sequence[tuple[float, Any]] = ()
 
-    def then(self, address: Any, held: Any) -> Written:
+    def then(self, address: Any, held: Any) -> "Written":
         """Return what is remembered after `address` was written for what widgets `held`."""
         if address == self.address:
             return replace(self, held=held)

@@ -1,7 +1,5 @@
 """What the server does before anybody visits, so that no visit has to: it loads what is the same for all."""
 
-from __future__ import annotations
-
 import gc
 import inspect
 from importlib import import_module

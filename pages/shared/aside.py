@@ -3,8 +3,6 @@
 Owns which studies are large. A small one is computed where it is asked for.
 """
 
-from __future__ import annotations
-
 import contextvars
 import threading
 import time

@@ -1,7 +1,5 @@
 """Choosing a base model, and the card that says what will work with it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 When a run changes its state, or the autopilot moves on, the page one is on is drawn anew.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

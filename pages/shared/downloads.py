@@ -3,8 +3,6 @@
 The one menu of its kind beside every chart and table. A file is made when it is asked for, never before.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import zipfile

@@ -3,8 +3,6 @@
 Every script finds `make` (make.js) before its own lines.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -4,8 +4,6 @@ Pages hold no logic of their own worth testing without a browser; they read thro
 everything that can go wrong in a way the user can mend passes through `boundary`.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 import time

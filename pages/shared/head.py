@@ -7,8 +7,6 @@ moves when it comes: the code of what our pages are made of is asked for with th
 icons, each of which is a long word until it has come.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -6,8 +6,6 @@ this machine. Another name gets a refusal that says so, and nothing else: a site
 made to lead here (DNS rebinding) reads nothing, opens no websocket and uploads nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 

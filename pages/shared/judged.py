@@ -1,7 +1,5 @@
 """One variant's statistics and its success criteria, as the Compare page shows them. Computes nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import streamlit as st

@@ -1,7 +1,5 @@
 """The press that judges on test, wherever a page asks for it: what it costs, and what it looks at."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.paths import Workspace

@@ -4,8 +4,6 @@ Forms come from the registry's declarations alone, so a new experiment needs not
 page and the nodes of the tree show the same form and the same plan.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field

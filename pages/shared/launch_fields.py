@@ -3,8 +3,6 @@
 Owns the way from a parameter's type to a widget and back. Checks nothing itself: faults are handed in.
 """
 
-from __future__ import annotations
-
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence

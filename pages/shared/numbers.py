@@ -1,7 +1,5 @@
 """What a chart shows, as a table: for whoever goes by key or by ear, and whoever wants the number."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

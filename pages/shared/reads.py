@@ -3,8 +3,6 @@
 Filters are applied after the load; no connection and no model is ever kept.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import time

@@ -4,8 +4,6 @@ What is shown comes from engine/show/persona/replies.py; how, from replies.js an
 Texts of users and models go there as data and are only ever set as text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The offer to compute a metric for replies that are there, wherever a page misses its scores."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import streamlit as st

@@ -1,7 +1,5 @@
 """What the app runs at each click: the frame, and in it the page that the address asks for."""
 
-from __future__ import annotations
-
 import engine  # noqa: F401 - first: it sees to libraries that `python -OO` would break
 from pages.shared import dock, frame, reads
 

@@ -1,7 +1,5 @@
 """Repeat with seeds: what it takes, and the one click that starts it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import streamlit as st

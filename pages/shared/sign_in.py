@@ -5,8 +5,6 @@ alone (.streamlit/config.toml). With one, [roles] in the same file says who may 
 that the app writes can change that. An address is written whole, or as "@domain" for all of one.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ address of its own (compare, and pilot-3f2a1c.compare), which links, reloads and
 only to what the owner of this account has opened before. Runs of a workspace that nobody looks at go on.
 """
 
-from __future__ import annotations
-
 import re
 from html import escape
 from pathlib import Path

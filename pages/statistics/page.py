@@ -1,7 +1,5 @@
 """How often are the statistics right? Shows docs/statistics.md, which a simulation wrote."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.paths import REPOSITORY

@@ -1,7 +1,5 @@
 """What has the study found so far, in one look: the sentence, the two in front, and who loses by it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Ways on: from a tree that settled nothing, and what can be planned beside it. Each starts at a click."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.errors import EngineError

@@ -1,7 +1,5 @@
 """Where does the study stand, and what should be run next?"""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial

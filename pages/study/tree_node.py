@@ -3,8 +3,6 @@
 What is drawn comes from results/study/picture.py; how, from tree_map.js and tree_map.css beside this file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Around the tree: the autopilot's controls, what-if thresholds, and copying and editing a tree."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.paths import Workspace

@@ -1,7 +1,5 @@
 """A published study brought in by upload: files or one zip. Shows what came in, or every fault at once."""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.core.limits import limits, megabytes

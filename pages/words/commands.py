@@ -1,7 +1,5 @@
 """Where each command of `python -m engine` has its button: for who comes from a terminal, or goes there."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import streamlit as st

@@ -1,7 +1,5 @@
 """What do the words mean, which keys do what, and where is the button of each command?"""
 
-from __future__ import annotations
-
 import streamlit as st
 
 from engine.show.glossary import WORDS, as_lines

@@ -1,7 +1,5 @@
 """The commands about augmentation: augment preview. Thin: options in, a few pairs out."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The commands that launch: run, experiments (what there is to run, and the plan), and estimates."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace

@@ -1,7 +1,5 @@
 """The commands for what verdicts rest on: repeat (the study from other seeds) and reference."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 

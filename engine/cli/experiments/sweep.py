@@ -1,7 +1,5 @@
 """The commands for many runs at once and for few personas first: sweep, pilot."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any

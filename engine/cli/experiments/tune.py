@@ -1,7 +1,5 @@
 """The command that gives a strategy its budget: tune."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -1,7 +1,5 @@
 """The commands of the autopilot, which walks a decision tree in the background: start, stop, status."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict
 from typing import Any

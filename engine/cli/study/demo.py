@@ -1,7 +1,5 @@
 """The command that does the main job in one go: demo. Nothing in it that the other commands do not do."""
 
-from __future__ import annotations
-
 import shlex
 import time
 

@@ -1,7 +1,5 @@
 """The commands about a published study: import-study, route-imported."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +35,7 @@ def import_study(call: Call, *, source: Path) -> int:
     return call.answer(asdict(found), lambda: _show(call, found))
 
 
-def _show(call: Call, found: Imported) -> None:
+def _show(call: Call, found: "Imported") -> None:
     state = "was imported before" if found.unchanged else "imported"
     out().print(Text(f"{found.run_id}: {state}, protocol {found.protocol}", style="bold"))
     shown = table("variant", "personas", "examples a persona", "mean", "file", right=("personas", "mean"))
@@ -86,7 +84,7 @@ def route_imported(call: Call, *, metric: str | None, margin: float, **asked: st
     return call.answer(found.as_json(), lambda: _show_routing(found, METRICS[found.metric]))
 
 
-def _show_routing(found: ImportedRouting, metric: Metric) -> None:
+def _show_routing(found: "ImportedRouting", metric: "Metric") -> None:
     from engine.results.imported.routing import WHY
 
     title = f"Routing by {metric.label} over {found.fallback}, import {found.protocol}"

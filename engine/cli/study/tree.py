@@ -1,7 +1,5 @@
 """The command about decision trees: tree. It shows where one stands, answers what-if, copies and saves."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -129,7 +127,7 @@ def _show(call: Call, found: Tree, *, cluster: str | None, what_if: Sequence[str
     return call.answer(value, show)
 
 
-def tree_record(stood: Stand) -> dict[str, Any]:
+def tree_record(stood: "Stand") -> dict[str, Any]:
     """Return where a tree stands as one JSON object: fractions and seconds throughout."""
     told = stood.walk.as_json()
     for entry in told["nodes"]:
@@ -157,7 +155,7 @@ def tree_record(stood: Stand) -> dict[str, Any]:
     }
 
 
-def _print_tree(stood: Stand, walk: Walk) -> None:
+def _print_tree(stood: "Stand", walk: Walk) -> None:
     tree = walk.tree
     out().print(Text(f"{tree.title}: {tree.question}", style="bold"))
     if tree.cluster != "all":
@@ -182,7 +180,7 @@ def _print_tree(stood: Stand, walk: Walk) -> None:
     _print_end(stood, walk)
 
 
-def _print_end(stood: Stand, walk: Walk) -> None:
+def _print_end(stood: "Stand", walk: Walk) -> None:
     if walk.next is not None:
         node = walk.tree.node(walk.next)
         out().print(Text(f"Next: {node.name}. Time left: {remaining_words(stood.remaining)}.", style="bold"))

@@ -6,8 +6,6 @@ be the same, and what else must be is the domain's to say), `is_repeat` tells wh
 Knows nothing of val and test: it is handed train dialogues only (`training_sources`).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -119,7 +117,7 @@ def _round(
 
 def _judge(
     candidates: Sequence[Attempt],
-    known: list[Shingles],
+    known: "list[Shingles]",
     growing: Growing,
     nearness: Nearness | None,
     grown: Grown,

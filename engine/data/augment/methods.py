@@ -1,7 +1,5 @@
 """The methods of augmentation by name: the domain's rules, and what models say instead."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final

@@ -1,7 +1,5 @@
 """A look at what augmentation would do to one persona, before anything is run. Writes nothing."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

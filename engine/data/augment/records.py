@@ -3,8 +3,6 @@
 Owns shapes and the difference between a dialogue and its source; changes nothing itself.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

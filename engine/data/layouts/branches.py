@@ -4,8 +4,6 @@ Owns the choice among several replies to one turn: the best ranked one, else the
 first. Turns of people other than who began are where a branch ends. Reads no file.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar

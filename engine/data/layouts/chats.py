@@ -4,8 +4,6 @@ rows.
 Owns how each is told from the others. None of them names a user: which column does, the mapping says.
 """
 
-from __future__ import annotations
-
 from engine.data.layouts.layout import Sample
 from engine.data.mapping import turns_in
 

@@ -4,8 +4,6 @@ Owns the three files' alignment: line i of each is the same user, who becomes pe
 and routines.jsonl are optional. Layout: Bartkowiak and Podstawski, EdgeWisePersona, arXiv 2505.11417.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path

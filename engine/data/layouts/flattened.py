@@ -4,8 +4,6 @@ Owns how lines become personas: character and routines stand on every line of a 
 on none) and must agree. An edgesplits.json beside the file is noted here and read in given_split.py.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

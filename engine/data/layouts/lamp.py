@@ -5,8 +5,6 @@ template, and that her queries are what is predicted. A query without a known an
 is a dialogue without a reply: it is neither trained on nor scored, and `export-predictions` answers it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace

@@ -3,8 +3,6 @@
 Owns the words of that refusal. A file that has answers beside is read by a mapping.
 """
 
-from __future__ import annotations
-
 from engine.core.errors import EngineError
 from engine.data.assemble import Imported
 from engine.data.layouts.layout import Sample

@@ -3,8 +3,6 @@
 Owns the records and the first look at a file. Reads no dialogue.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +57,7 @@ class Layout:
     title: str
     takes: str
     recognises: Callable[[Sample], bool]
-    read: Callable[[tuple[Sample, ...], Mapping], Imported]
+    read: "Callable[[tuple[Sample, ...], Mapping], Imported]"
     divided: bool = False
 
 

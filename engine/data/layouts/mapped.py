@@ -6,8 +6,6 @@ which column is missing; an id that cannot be part of a file's name is written a
 person's.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import Counter, defaultdict

@@ -4,8 +4,6 @@ So that data edited in a workspace can be taken in as another dataset. Owns how 
 world's truth is not taken along, for it was that of other words.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

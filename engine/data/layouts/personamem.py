@@ -5,8 +5,6 @@ about it was asked, and that the questions, with their options, are what is pred
 PersonaMem, arXiv 2504.14225.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from pathlib import Path
 from typing import Any

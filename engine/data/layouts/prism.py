@@ -5,8 +5,6 @@ Owns that the chosen reply is the reply, and that what a person said of herself 
 choices and feedback are left out. Layout: Kirk et al., The PRISM Alignment Dataset, arXiv 2404.16019.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -4,8 +4,6 @@ Owns the list, in the order in which it is asked: what needs more to be recognis
 place that holds several datasets, and says what it looked for where it finds none.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import partial

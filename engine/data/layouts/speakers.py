@@ -4,8 +4,6 @@ Owns that each speaker is a persona whose own lines are the replies, and the par
 one talk stands under both; its sessions keep their numbers, so that a split by time parts both at one place.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Owns the templates that make a pair of a history item, and how a task is told wh
 file. Tasks: Salemi et al., LaMP, arXiv 2304.11406; Kumar et al., LongLaMP, arXiv 2407.11016.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ They calibrate the instrument: where clusters exist, where only personal informa
 does. `write_world` writes the files that the ordinary importer reads, and the oracle replies beside them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack

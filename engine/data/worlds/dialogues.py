@@ -5,8 +5,6 @@ spontaneous requests. Every assistant turn also gets the replies of the two orac
 persona, and one that knows the population and the replies so far.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Mapping

@@ -7,8 +7,6 @@ subject can be learned from articles of that subject alone: who retrieves by lik
 does not.
 """
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping

@@ -3,8 +3,6 @@
 Owns the truth of a world. Writes no text beyond the character description; dialogues.py does that.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -57,7 +55,7 @@ class WorldSpec:
     known_from: float = 0.0
     ways: int = 0
 
-    def of_slot(self, slot: str) -> WorldSpec:
+    def of_slot(self, slot: str) -> "WorldSpec":
         """Return what holds of one slot: where a manner cannot hold it, it is the population's."""
         if self.slots and slot not in self.slots:
             return replace(self, own=0.0, archetype=0.0, ways=0)

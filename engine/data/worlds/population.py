@@ -5,8 +5,6 @@ ways that its assistant has used in this dialogue, and so the most probable next
 the user said, and nothing of other dialogues.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache

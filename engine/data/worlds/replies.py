@@ -5,8 +5,6 @@ phrased by the household's own assistant, by one that knows the persona, and by 
 population and what was said so far (population.py). The latter two are the oracles.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ personas of a world, and how common it is in the other households the embedded b
 therefore knows nearly every phrase but expects other ones: that is what a unified adapter has to learn.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from engine.domains.wordlists import read_words

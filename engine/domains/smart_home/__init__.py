@@ -3,8 +3,6 @@
 Owns the record; grammar, behaviour and augmentation are loaded when they are first asked for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +22,7 @@ RULES: Final[Mapping[str, str]] = {
 }
 
 
-def _habits(interactions: Mapping[str, Sequence[Interaction]]) -> Matrix:
+def _habits(interactions: Mapping[str, Sequence[Interaction]]) -> "Matrix":
     from engine.domains.smart_home.behaviour import habits, standardised
 
     return standardised(habits(interactions))

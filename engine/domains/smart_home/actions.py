@@ -18,8 +18,6 @@ What counts:
 - Security switched on or off is armed true or false. Power counts only when it is said.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -4,8 +4,6 @@ Read from (request, reply) pairs alone, by the same grammar that scores replies.
 caller's business: only training interactions may be.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

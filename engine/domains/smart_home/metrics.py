@@ -11,8 +11,6 @@ does is right, acting where it does not is wrong, so that of two variants none i
   no difference to take: it is None, the only value here that the reply may leave undefined.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Set
 from functools import lru_cache
 from typing import Any

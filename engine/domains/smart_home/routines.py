@@ -1,7 +1,5 @@
 """A persona's routines in words: when something happens, and what the home then does."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 

@@ -3,8 +3,6 @@
 Knows no provider, no file and no price: who asks says what may be asked next and keeps what is said.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque

@@ -3,8 +3,6 @@
 Owns both ends of it: the hook that stops reading, and the way to ask that says why. Knows no provider.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any

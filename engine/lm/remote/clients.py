@@ -4,8 +4,6 @@ The only place that imports openai and anthropic, and only when a client is open
 connections, with growing pauses or as the endpoint says) are the clients' own.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

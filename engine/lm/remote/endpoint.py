@@ -3,8 +3,6 @@
 Holds no key and refuses addresses that carry one: recipes and specs are written to disk.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

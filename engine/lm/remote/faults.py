@@ -3,8 +3,6 @@
 Knows the clients' errors by what they carry (`status_code`, `message`), so that no client is imported here.
 """
 
-from __future__ import annotations
-
 import re
 from urllib.parse import urlsplit
 

@@ -1,7 +1,5 @@
 """Which key goes to which endpoint: the one that the owner's permit for its address names, and no other."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit

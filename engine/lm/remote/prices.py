@@ -1,7 +1,5 @@
 """What tokens cost, as the user says; no price is known here, so none can be out of date."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

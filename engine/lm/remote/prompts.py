@@ -4,8 +4,6 @@ Finds memories as retrieval does, in the persona's own training interactions; al
 shown, since no window is known. Loads the encoder only when there are memories to find.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,7 +38,7 @@ def told(
     *,
     shown: Prompt,
     whose: str | None = None,
-    scorer: Scorer | None = None,
+    scorer: "Scorer | None" = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Told]:
     """Return what a remote model is told for each example, in order: `shown` stands before every query.

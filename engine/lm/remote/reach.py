@@ -5,8 +5,6 @@ say so, and a name cannot mean another address later (DNS rebinding). No redirec
 environment names a proxy, the proxy looks the name up, and is trusted with that.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import socket

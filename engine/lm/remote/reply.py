@@ -1,7 +1,5 @@
 """One reply of a remote model to one message, outside of a run: what `generate` asks for."""
 
-from __future__ import annotations
-
 from engine.core.paths import Workspace
 from engine.core.types import Example
 from engine.lm.effects import Prompt

@@ -4,8 +4,6 @@ Owns where it is asked for (a table of the domain's primary metric) and the reco
 engine/stats/co_primary.py says what it does to a verdict.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ The statistics are read as they were kept when the scores came in. Scores under 
 meet in one table unasked: the others are named with what differs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

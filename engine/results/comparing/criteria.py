@@ -5,8 +5,6 @@ unified (the study's own distance from its unified, 0.8214) and, for the study's
 value. Values are fractions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal

@@ -3,8 +3,6 @@
 Refuses to plan a verdict that somebody has already read. The plan itself: engine/results/comparing/frozen.py.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

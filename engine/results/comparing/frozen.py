@@ -5,8 +5,6 @@ planned, and among how many metrics it stands. Each plan has a hash over all tha
 that was changed afterwards is known by it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final

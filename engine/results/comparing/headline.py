@@ -4,8 +4,6 @@ Owns the choice and its words. The highest on test is no result: of several it l
 much as the data say, and it is named so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 Owns the list of what that is. Computes nothing, and keeps nothing itself (engine/core/kept.py does).
 """
 
-from __future__ import annotations
-
 import os
 
 from engine.core import integrity

@@ -6,8 +6,6 @@ split, and no understanding of the persona either; so both numbers stand beside 
 judges nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

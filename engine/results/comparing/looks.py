@@ -5,8 +5,6 @@ variant in one metric on one set of test dialogues, under however many protocols
 another length of replies): showing the same verdict again is none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any

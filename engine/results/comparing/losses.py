@@ -4,8 +4,6 @@ Owns the grouping. A reading of the examples that a comparison pairs: it tests n
 most is where to look, no verdict.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What training alone changes: repeats of one recipe from other seeds, and what that says of a difference."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

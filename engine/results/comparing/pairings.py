@@ -6,8 +6,6 @@ also how a variant of another protocol is paired where the user asks for it (exa
 examples are the same, else persona by persona), and that it gets no verdict.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -4,8 +4,6 @@ A pilot is a variant that serves only some of the personas because its run was a
 forecast is made on validation by default, so that planning uses up no look at test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

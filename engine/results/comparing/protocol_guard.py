@@ -4,8 +4,6 @@ Scores are comparable under one protocol only. Under two they are refused with t
 shown, where the user asks for it, beside the same words.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

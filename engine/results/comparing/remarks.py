@@ -4,8 +4,6 @@ Owns the wording of what a comparison lacks: scores in a metric, personas that h
 nothing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ A row without a role is a variant that competes with the reference. Judges nothi
 scene.py says which variant has which role.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from engine.core.types import Row

@@ -4,8 +4,6 @@ Owns the choice of protocol and reference, and what is refused: names nobody kno
 never scored like the reference, with the fields that differ.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property

@@ -4,8 +4,6 @@ Owns the groups, read from what runs hold for each persona. Where nobody shares 
 everything, there are none. What is prompted (memories, a profile) is each persona's own and no part of it.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 A run that made several variants is told by its best one in the metric, contenders first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

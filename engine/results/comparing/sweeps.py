@@ -6,8 +6,6 @@ that counts as a look at test, like that of any comparison. Of a sweep about new
 whom the unified adapter below was not trained on.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace

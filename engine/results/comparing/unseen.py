@@ -4,8 +4,6 @@ Owns which variants stand in it and which are said to serve no such persona. Its
 are over what serves them, and seeing it is a look at test dialogues of its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Owns the shapes that are known and the checks on every number. Refuses to guess:
 with its place, and a file of no known shape is left aside.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

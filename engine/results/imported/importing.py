@@ -5,8 +5,6 @@ holds no dialogues, so that published scores alone can be looked at. Everything 
 at the end: an import is there whole or not at all.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ Owns the fields of an imported protocol. One import is one protocol: its variant
 by persona, and the warnings name all in which they were not scored alike.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ persona is a bound in hindsight; one variant for everybody, chosen on other pers
 choices a study published are taken as they are. Runs nothing and writes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

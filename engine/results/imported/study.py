@@ -4,8 +4,6 @@ Owns which files are variants of their own and which repeat another. Refuses a f
 all of them.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ Always opened the same way, for a moment, under an inter-process lock. Holds not
 run folders: a damaged or deleted database is built again from them, and nobody sees a database error.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -3,8 +3,6 @@
 The only module that opens the file. Nobody sees a database error: what cannot be mended is an EngineError.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager

@@ -5,8 +5,6 @@ A run is taken in again when its manifest changes, and when scores were computed
 Opens nothing: the database is handed in by engine/results/store/database.py.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections import Counter

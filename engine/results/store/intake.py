@@ -1,7 +1,5 @@
 """A finished run folder, read and checked. Owns what a folder must hold to be taken in; knows no database."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

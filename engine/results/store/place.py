@@ -5,8 +5,6 @@ then built from its run folders in a temporary folder, beginning with a copy of 
 deleted when the process ends. Opens no database.
 """
 
-from __future__ import annotations
-
 import atexit
 import fcntl
 import logging
@@ -27,7 +25,7 @@ from engine.core.paths import Workspace
 _LOCK, _STAMP = ".results.lock", ".results-stamp.json"
 _PATIENCE_SECONDS = 10.0
 _log = logging.getLogger("engine.results.store")
-_private: dict[tuple[int, Path], Place] = {}
+_private: "dict[tuple[int, Path], Place]" = {}
 _making = threading.Lock()
 
 

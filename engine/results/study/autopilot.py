@@ -5,8 +5,6 @@ One walks a workspace at a time. Its memory is the results themselves, so that o
 is resumed by starting it again; runs under way are never part of it and go on.
 """
 
-from __future__ import annotations
-
 import json
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace

@@ -1,8 +1,6 @@
 """Ways on, as plans: from a tree that settled nothing, and to a variant's controls. Owns which those are;
 launches nothing."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from engine.core.errors import EngineError

@@ -3,8 +3,6 @@
 The way that fails, or simply goes on, runs straight down; a way that passes branches off to the right.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ Reads runs, plans and comparisons; judges nothing itself (engine/results/trees/t
 findings alone) and launches nothing. Every number comes from the one comparison that all screens show.
 """
 
-from __future__ import annotations
-
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace

@@ -4,8 +4,6 @@ Walks a tree: looks at the results, launches what is ready through the queue, wa
 rule of its own; gates and branches are the tree's. What ended badly is tried once a start, then it halts.
 """
 
-from __future__ import annotations
-
 import signal
 import sys
 import time

@@ -1,7 +1,5 @@
 """Runs as another tracker's files, for the command and the page alike: which runs go, and how to look."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Collection
 from pathlib import Path

@@ -4,8 +4,6 @@ https://mlflow.org/docs/latest/self-hosting/architecture/backend-store/ (the lay
 reads). A run that is written again takes the place of what was there.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ Owns what of a run goes out, under which name. Scores are validation's: those of
 them are counted. Writes nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime

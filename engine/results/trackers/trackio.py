@@ -4,8 +4,6 @@ Owns the two tables that hold a run (https://github.com/gradio-app/trackio, sqli
 the others when it opens the file. A run that is written again takes the place of what was there.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import sqlite3

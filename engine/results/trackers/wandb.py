@@ -4,8 +4,6 @@ Owns the transaction log (blocks of LevelDB's log format behind a header of its 
 wandb_internal.proto that a run takes, encoded by hand. Sends nothing.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import struct

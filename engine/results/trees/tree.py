@@ -4,8 +4,6 @@ Owns the records and what moves a threshold. Reads no file and knows no result; 
 tree_walk.py. A tree has no cycle and every way through it ends in a result (tree_check.py sees to both).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 

@@ -4,8 +4,6 @@ Refuses: cycles, nodes that cannot be reached or lead nowhere, experiments and m
 without a threshold, parameters the experiment does not take, and results of nodes that do not come before.
 """
 
-from __future__ import annotations
-
 import functools
 import graphlib
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ Owns their names, copying and saving. A tree is only ever saved sound; one that 
 with its faults.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Owns what YAML lets pass silently and a tree must not hold: keys given twice, al
 without end), depth without end. Knows nothing of what the values mean.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

@@ -4,8 +4,6 @@ A run that several nodes need counts once. What is decided already is not walked
 threshold is moved.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice

@@ -4,8 +4,6 @@ Pure: reads nothing and launches nothing, so the same findings always give the s
 threshold shows another path without any run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal

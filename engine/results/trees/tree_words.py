@@ -3,8 +3,6 @@
 Every state has a word, a sign and a tone; a colour is never its only carrier.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 

@@ -3,8 +3,6 @@
 Every run has a supervisor on this machine; a launcher names the worker it starts and what that is told.
 """
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 from engine.core.errors import unknown_name

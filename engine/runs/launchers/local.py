@@ -4,8 +4,6 @@ The process is a session of its own with its output in a file, so that closing t
 a pipe cannot reach it.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -5,8 +5,6 @@ The driver (ray_driver.py) is the run's worker on this machine, with supervisor,
 as for any run; the work is done by tasks on the cluster (ray_tasks.py), in the run's folder on a shared path.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 import os

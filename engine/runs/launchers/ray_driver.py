@@ -4,8 +4,6 @@ Owns the run's division over tasks, and their fate: progress, log lines and loss
 tasks write, a task whose node is lost is given to another, cancelling reaches them all. Does no work itself.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import time
@@ -80,7 +78,7 @@ def drive(context: RunContext, registry: Registry) -> None:
     shutil.rmtree(parts, ignore_errors=True)
 
 
-def _train(crew: _Crew) -> None:
+def _train(crew: "_Crew") -> None:
     """Divide the training into waves, train them side by side, and put them together."""
     (divided,) = crew.do([Piece("divide", Part("divide", of=crew.tasks))])
     waves = int(divided.get("waves", 0))

@@ -3,8 +3,6 @@
 Runs on any node; knows nothing of Ray. It reports into a folder of its own below parts/, read by the driver.
 """
 
-from __future__ import annotations
-
 import traceback
 from collections.abc import Mapping
 from pathlib import Path

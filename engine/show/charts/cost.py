@@ -1,7 +1,5 @@
 """What does quality cost? Means over parameters, training time or latency, and the front nobody beats."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal

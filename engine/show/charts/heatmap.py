@@ -1,7 +1,5 @@
 """Which variant helps which persona? Every variant against the reference, one cell a persona."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 

@@ -1,7 +1,5 @@
 """How sure is each difference? One line a variant with its interval; the band is what another seed makes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

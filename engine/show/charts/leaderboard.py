@@ -1,7 +1,5 @@
 """The leaderboard as a table, one row a variant, and who of its rows competes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Final
 

@@ -4,8 +4,6 @@ No colour is fixed here: charts name words of `PALETTE`, and the app's theme giv
 light and dark. Blue is better, orange is worse, grey is neither; each also has a sign or a word.
 """
 
-from __future__ import annotations
-
 import functools
 from typing import Any, Final, Literal
 

@@ -1,7 +1,5 @@
 """Loss curves of one run or of several, laid over each other. Owns their looks; reads no file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 

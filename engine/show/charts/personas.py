@@ -1,7 +1,5 @@
 """Who gains and who loses? One variant against the reference, one mark a persona."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

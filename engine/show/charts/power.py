@@ -1,7 +1,5 @@
 """How many personas would it take? The smallest difference that a study of n personas finds, over n."""
 
-from __future__ import annotations
-
 import altair as alt
 import pandas as pd
 

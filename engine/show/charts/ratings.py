@@ -1,7 +1,5 @@
 """Who is preferred? One line a variant: its rating by the blind votes, with its interval."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import altair as alt

@@ -1,7 +1,5 @@
 """Charts and table records of a dataset: shares and lengths. Owns how they look; reads nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

@@ -4,8 +4,6 @@ As in engine/show/charts/looks.py no colour is fixed: points name the words of i
 has a shape, a dash and its name above the last point.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import altair as alt

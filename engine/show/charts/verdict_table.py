@@ -1,7 +1,5 @@
 """Many metrics at once: every variant's difference in each, with its verdict as a sign and as a colour."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 

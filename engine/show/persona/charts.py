@@ -5,8 +5,6 @@ at every step from persona to persona. The looks are those of engine/show/charts
 number in words beside it.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Collection, Sequence
 from functools import lru_cache

@@ -4,8 +4,6 @@ The marks are of the domain's one judge, so a mark and a score never disagree. E
 with all who gave them.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -33,7 +31,7 @@ class Reply:
     variants: tuple[str, ...]
     text: str
     kind: str
-    words: tuple[Stretch, ...]
+    words: "tuple[Stretch, ...]"
     pieces: tuple[Piece, ...]
     findings: tuple[Finding, ...]
     score: float | None

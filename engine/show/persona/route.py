@@ -3,8 +3,6 @@
 Reads routes.json and weights.json; chooses and merges nothing, as the choice was made on val, elsewhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 Owns the pairing by example within a persona: a difference counts only where both variants have a value.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Owns the order of the sections and the files. The same store gives the same bytes: nothing asks the clock.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass

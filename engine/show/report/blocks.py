@@ -3,8 +3,6 @@
 All texts are plain: what marks them up, and escapes them, is the renderer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What the results decide: criteria met, and decision trees as far as they were walked. Writes no file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from engine.core.errors import EngineError

@@ -3,8 +3,6 @@
 The colours are those of the app's light theme, so that a word has one colour everywhere.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import re

@@ -1,7 +1,5 @@
 """What a report is written from, read once: comparisons, runs, card. Owns which protocols are reported."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

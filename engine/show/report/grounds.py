@@ -1,7 +1,5 @@
 """What the results stand on: question, data, protocol, limits, and how to make them again. Writes no file."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Owns data/report/: state.json (which process, how far, how it ended, what the re
 output.txt. The report's own files stay in the workspace's report folder, whoever wrote them.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ The words are in report.html.jinja and report.md.jinja; every value that they pr
 Jinja's own escaping, in Markdown by `_plain`, the one place for it.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The results of a report: verdict, leaderboard, win and loss, and what the models said. Writes no file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,8 +1,6 @@
 """How far the results can be trusted: what was planned, over what a gain stands, and where. Writes no
 file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from engine.core.wording import count, p_value

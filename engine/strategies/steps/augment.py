@@ -5,8 +5,6 @@ folder. Reads train dialogues only. A training run that names this run as its up
 `augmented_for`.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections import Counter

@@ -5,8 +5,6 @@ dialogue is answered as the other folds' dialogues choose. Leaves sweep.json in 
 tried, its val score, what is kept, and what each fold was answered with; and chosen.json, the kept recipe.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 

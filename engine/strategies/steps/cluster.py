@@ -4,8 +4,6 @@ Leaves clusters.json and features.npz in the run's folder and exports data/split
 study's form. Who needs a clustering names its run; the export is for other programs.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

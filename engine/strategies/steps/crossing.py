@@ -5,8 +5,6 @@ which fold, and personas-without-N.json, what acts for each persona by all val d
 Test, and who is chatted with, gets what all of val gave (personas.json).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any

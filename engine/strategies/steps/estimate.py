@@ -4,8 +4,6 @@ Counts the very prompts, by characters / 4 because the model's tokenizer is not 
 their mean length, and every reply as long as allowed: so money is rather too high than too low.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

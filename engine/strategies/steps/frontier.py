@@ -4,8 +4,6 @@ Keeps each reply as it comes (paid.py), so that no failure, stop or kill costs i
 nothing and needs no base model. The key is in this process's environment only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any

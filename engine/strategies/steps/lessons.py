@@ -4,8 +4,6 @@ Owns the choice of personas (a pilot's seeded subset), of their dialogues (all o
 with or without the online slice), and how a run's parameters become the trainer's settings. Trains nothing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

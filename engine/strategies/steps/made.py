@@ -1,7 +1,5 @@
 """What an upstream run has made: the variant that another step builds on. Chooses on val alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ linear) leave adapters in PEFT's format. Either way weights.json in the run's fo
 adapter went into what. Weights come from training and validation, never from test.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ weights that the other folds' dialogues fit; test, and whoever is chatted with, 
 Owns the fits and the files that say which weights answer which val dialogue.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace

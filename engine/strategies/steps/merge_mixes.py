@@ -3,8 +3,6 @@
 Reads training dialogues, validation scores and dialogues, and the clustering; never anything of test.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

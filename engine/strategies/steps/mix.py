@@ -3,8 +3,6 @@
 Test is read with the kept weight alone, and val judges the choice by cross-fitting (choosing.py).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 

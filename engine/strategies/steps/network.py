@@ -6,8 +6,6 @@ network.safetensors (the network, with the middle and spread of what it reads), 
 held out) and what acts for each.
 """
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Callable, Mapping

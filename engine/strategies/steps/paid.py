@@ -4,8 +4,6 @@ Owns remote-replies.jsonl in a run's folder. A run that failed, was cancelled, o
 has not paid in vain. Another seed asks anew: that is how the noise of an endpoint is measured.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace

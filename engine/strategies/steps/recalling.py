@@ -5,8 +5,6 @@ are of what came before it alone, never of itself, nor of anything later; for a 
 scored with. Owns the rows; chooses no dialogues and trains nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from engine.core.types import Dialogue, Message

@@ -7,8 +7,6 @@ having chosen there. Who is kept unseen has no val to choose by, and is answered
 comparisons to look at, and to count as looked at.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

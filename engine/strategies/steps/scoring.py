@@ -4,8 +4,6 @@ Owns the protocol of a score and the resumable answering of examples. The steps 
 variants they hand in.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,20 +66,20 @@ class ExampleSet:
     def all(self) -> list[tuple[str, Example]]:
         return [(split, example) for split, chosen in self.by_split.items() for example in chosen]
 
-    def only(self, kept: Iterable[Example]) -> ExampleSet:
+    def only(self, kept: Iterable[Example]) -> "ExampleSet":
         """Return these of the examples."""
         ids = {example.example_id for example in kept}
         return self._those(lambda example: example.example_id in ids)
 
-    def where(self, applies: Callable[[str], bool]) -> ExampleSet:
+    def where(self, applies: Callable[[str], bool]) -> "ExampleSet":
         """Return the examples of the personas for whom a variant exists."""
         return self._those(lambda example: applies(example.persona_id))
 
-    def in_splits(self, splits: Iterable[str]) -> ExampleSet:
+    def in_splits(self, splits: Iterable[str]) -> "ExampleSet":
         """Return the examples of these splits, in this order."""
         return replace(self, by_split={split: self.by_split[split] for split in splits})
 
-    def _those(self, wanted: Callable[[Example], bool]) -> ExampleSet:
+    def _those(self, wanted: Callable[[Example], bool]) -> "ExampleSet":
         parts = {split: tuple(filter(wanted, chosen)) for split, chosen in self.by_split.items()}
         return replace(self, by_split=parts)
 

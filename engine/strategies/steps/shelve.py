@@ -1,7 +1,5 @@
 """Puts a run's adapters into one library that every token chooses from, and scores it. Trains nothing."""
 
-from __future__ import annotations
-
 import time
 
 from engine.lm.arrow import library_of, save_library

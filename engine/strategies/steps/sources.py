@@ -1,7 +1,5 @@
 """The adapters that stand for personas: weighted sums, and the distinct ones behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self

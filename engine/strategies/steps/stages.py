@@ -3,8 +3,6 @@
 Leaves stages.json in the run's folder: the val scores of the population's, the group's and her own stage.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from engine.core.paths import write_json

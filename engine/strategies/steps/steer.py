@@ -5,8 +5,6 @@ Trains nothing and reads nothing of test. Leaves one file of offsets a persona (
 (which replies each was read from) and sweep.json (what was tried on val).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack

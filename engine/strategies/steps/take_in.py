@@ -1,7 +1,5 @@
 """The step that takes in adapters from elsewhere: checks each against the base, copies and scores them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

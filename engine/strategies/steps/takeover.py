@@ -5,8 +5,6 @@ under other evaluation settings its training. "Alike" is decided by what trainin
 base, the adapters it builds on, and the very tokens of its dialogues. Refuses runs whose files have changed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

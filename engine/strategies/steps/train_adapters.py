@@ -7,8 +7,6 @@ it is what that run's variant does for the persona herself; with "start" the ada
 weights; with "toward" the L2 penalty pulls them to unified. What an earlier run trained alike is taken over.
 """
 
-from __future__ import annotations
-
 import math
 import shutil
 from collections import Counter

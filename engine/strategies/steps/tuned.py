@@ -4,8 +4,6 @@ Generates nothing: answers and scores are taken over. On val each dialogue has t
 the other folds' dialogues choose, so that the choice does not look better there by having chosen there.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from engine.core.errors import EngineError

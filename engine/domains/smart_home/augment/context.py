@@ -7,8 +7,6 @@ and no dialogue is moved into the triggers of another routine of hers. Facts are
 training dialogue combines them, so that no snow falls in the heat.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ never touch a word that names a device, a parameter, a value or a number), and `
 plain orders, so that "Could you set it to 40?" and "Set it to 40." are seen to do the same.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

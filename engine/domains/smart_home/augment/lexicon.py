@@ -1,7 +1,5 @@
 """The words augmentation may exchange in what a user says, by lexicon.yaml. Replies are never reworded."""
 
-from __future__ import annotations
-
 from engine.domains.wordlists import read_words, split
 
 _LISTS = read_words(__file__, "lexicon.yaml")

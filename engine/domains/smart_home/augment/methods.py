@@ -1,7 +1,5 @@
 """The ways by rule to change a dialogue about a home, and what every one of them must keep."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random

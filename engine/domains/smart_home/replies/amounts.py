@@ -5,8 +5,6 @@ brightness"), else what the change before it led to ("up by 20, now at 60"), els
 else the main parameter of the device it is bound to.
 """
 
-from __future__ import annotations
-
 from engine.domains.smart_home.replies.lexicon import (
     COMPARED,
     DEVICES,

@@ -3,8 +3,6 @@
 Owns the scope of questions, offers and negations over symbols; attributes nothing to devices.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from engine.domains.smart_home.replies.lexicon import MODALS, QUESTION_OPENERS

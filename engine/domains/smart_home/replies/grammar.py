@@ -6,8 +6,6 @@ read by amounts.py, words that are values by values.py, what is switched and arm
 between replies.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from engine.domains.smart_home.replies.amounts import read_correction, read_measured, read_number

@@ -5,8 +5,6 @@ source and "color temperature" is a color. A change to any list changes what rep
 raise LEXICON_VERSION with it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

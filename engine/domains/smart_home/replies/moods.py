@@ -4,8 +4,6 @@ Owns the scope of what could be ("I could set ...", "if it gets colder"), of wha
 quotes, and of what held before ("was 30, now 40"). Attributes nothing to devices.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Rules for what is switched and armed: "turn off the TV", "the lights are lit", "shut it down", "arm it"."""
 
-from __future__ import annotations
-
 from engine.domains.smart_home.replies.clauses import AFTER_STATE, ceases
 from engine.domains.smart_home.replies.state import Parse
 from engine.domains.smart_home.replies.tokens import Symbol

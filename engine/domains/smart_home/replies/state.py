@@ -3,8 +3,6 @@
 Owns the record that all rules share, and the memory of what was named; reads no word.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from engine.domains.smart_home.replies.lexicon import DEVICES, MAIN_PARAMETER, MODE_OWNER, OWNERS

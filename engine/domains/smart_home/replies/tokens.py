@@ -3,8 +3,6 @@
 Owns the reading of characters; decides nothing about what a sentence means.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any

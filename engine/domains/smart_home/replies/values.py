@@ -4,8 +4,6 @@ Most value words have other lives ("a cool evening"), so a weak value needs a pa
 following it, or a device it is bound to.
 """
 
-from __future__ import annotations
-
 from engine.domains.smart_home.replies.clauses import AFTER_STATE
 from engine.domains.smart_home.replies.lexicon import (
     DEVICES,
