@@ -146,9 +146,15 @@ def test_a_preset_fills_the_form_and_is_told_from_own_values(open_page: Open, pr
 
 
 def test_what_must_run_first_is_told_before_the_launch(open_page: Open, prepared: Workspace) -> None:
-    seen = texts(open_page(prepared, "experiments", experiment="merge-weighted"))
-    assert "**Per-persona LoRA** (needed, runs first)" in seen
-    assert "**Clusters of personas** (needed, runs first)" in seen
+    seen = texts(open_page(prepared, "experiments", experiment="routing"))
+    for name in ("unified", "per-persona", "hybrid"):
+        assert f"**{registry.get(name).title}** (needed, runs first)" in seen
+
+
+def test_what_could_only_fail_is_told_instead_of_a_launch(open_page: Open, prepared: Workspace) -> None:
+    app = open_page(prepared, "experiments", experiment="merge-weighted")
+    assert "cannot be split into 5 or 10" in texts(app)
+    assert "experiments_merge-weighted_launch" not in _buttons(app)
 
 
 def test_a_sweep_plans_one_run_a_value(open_page: Open, prepared: Workspace) -> None:
