@@ -111,7 +111,9 @@ def test_runs_stand_without_their_labels_and_a_study_without_its_clusters(
     copied: Workspace, open_page: Open
 ) -> None:
     cluster_into(copied, 2)
-    (copied.run_folder(plan(copied, "clustering").target.run_id) / "clusters.json").write_text(NO_JSON)
+    (copied.run_folder(plan(copied, "clustering", {"k": [2]}).target.run_id) / "clusters.json").write_text(
+        NO_JSON
+    )
     (copied.data / "labels.jsonl").mkdir()
     (copied.dataset / "card.json").write_text(NO_JSON)
     runs, home, data = (open_page(copied, page) for page in ("runs", "home", "data"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from engine.show.persona.table import persona_gains, wide
 from pages.shared import aside, frame
 from tests.pages.conftest import Open, texts
 from tests.persona_study import leave_clusters, make_study
+from tests.sample_study import prepare_world
 from tests.workspaces import count_as_taken_in
 
 
@@ -30,13 +32,15 @@ def gains(ws: Workspace, variant: str) -> dict[str, float]:
 
 
 def test_without_data_and_without_scores_the_page_leads_on(
-    open_page: Open, empty: Workspace, prepared: Workspace
+    open_page: Open, empty: Workspace, prepared: Workspace, tmp_path: Path
 ) -> None:
     assert "No data yet" in texts(open_page(empty, "persona"))
-    app = open_page(prepared, "persona")
+    assert "5 personas cannot be split into 5 or 10" in texts(open_page(prepared, "persona"))
+    ws = prepare_world(tmp_path / "six", personas=6, dialogues=6)
+    app = open_page(ws, "persona")
     seen = texts(app)
     assert "Nothing is scored yet" in seen
-    assert load_dataset(prepared).personas[0].character in seen  # type: ignore[operator]
+    assert load_dataset(ws).personas[0].character in seen  # type: ignore[operator]
     assert app.button(key="persona_run_clustering").label == "Cluster the personas"
 
 
