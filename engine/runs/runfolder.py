@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
 from engine.core.paths import TornFile, Workspace, plain_name, read_json, read_record, read_rows, write_json
+from engine.core.types import Row
 from engine.runs.processes import ProcessIdentity, boot_id, running
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
@@ -192,6 +194,23 @@ def read_status(folder: Path) -> Status:
 def read_events(folder: Path) -> list[dict[str, Any]]:
     """Return the run's events in order; a last line torn by a kill is left out."""
     return read_rows(folder / "events.jsonl", dict)
+
+
+def losses_once(events: Iterable[Row]) -> list[Row]:
+    """Return the events of losses, one for each split and step, by step.
+
+    Of a step that was done again the last counts. Where a run trains several times over (in waves, on
+    different weights, on several machines) each is the mean over those that came so far.
+    """
+    told: dict[tuple[int, str], dict[tuple[Any, ...], Row]] = {}
+    for event in events:
+        if event.get("kind") == "loss" and event.get("loss_nats") is not None:
+            each = told.setdefault((event["step"], event["split"]), {})
+            each[event.get("part"), event.get("training")] = event
+    return [
+        {**[*each.values()][-1], "loss_nats": sum(one["loss_nats"] for one in each.values()) / len(each)}
+        for _, each in sorted(told.items())
+    ]
 
 
 def read_log(folder: Path, *, last_lines: int | None = None) -> list[str]:

@@ -18,10 +18,10 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.runs import answers
 from engine.runs.records import RunRecord
-from engine.runs.runfolder import read_events
+from engine.runs.runfolder import losses_once, read_events
 
 _SPLIT = "val"
-_BESIDE = ("t", "kind", "step", "epoch", "split")
+_BESIDE = ("t", "kind", "step", "epoch", "split", "training")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ def _tracked(ws: Workspace, record: RunRecord, shown: Mapping[str, Metric]) -> T
     assert spec is not None
     began = _seconds(status.started_at or spec.created_at) or 0.0
     ended = _seconds(status.ended_at)
-    told = _over_steps(read_events(ws.run_folder(record.run_id)), began)
-    points = list({(one.name, one.step): one for one in told}.values())  # of steps done again, the last
+    told = read_events(ws.run_folder(record.run_id))
+    others = (event for event in told if event.get("kind") != "loss")
+    points = list(_over_steps([*losses_once(told), *others], began))
     last, at = max((one.step for one in points), default=0), ended or began
     if record.state == "succeeded":
         found = _scores(ws, record.run_id, shown)

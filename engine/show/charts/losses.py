@@ -7,6 +7,7 @@ import altair as alt
 import pandas as pd
 
 from engine.core.types import Row
+from engine.runs.runfolder import losses_once
 from engine.show.charts.looks import GRID, Chart, scale, tips
 
 Along = Literal["step", "epoch", "seconds"]
@@ -21,12 +22,9 @@ _SHORT_NAME = 24  # characters
 
 def loss_table(events: Iterable[Row]) -> pd.DataFrame:
     """Return the loss events of a run: step, epoch, seconds, split ("training", "validation"), loss_nats,
-    learning_rate (of training, where it was told).
-
-    A run that was killed repeats the steps after its checkpoint: the last value of a split and step counts.
-    """
-    rows = {
-        (event["split"], event["step"]): (
+    learning_rate (of training, where it was told)."""
+    rows = [
+        (
             event["step"],
             event.get("epoch"),
             event.get("t"),
@@ -34,10 +32,9 @@ def loss_table(events: Iterable[Row]) -> pd.DataFrame:
             event["loss_nats"],
             event.get("learning_rate"),
         )
-        for event in events
-        if event.get("kind") == "loss" and event.get("loss_nats") is not None
-    }
-    return pd.DataFrame(list(rows.values()), columns=list(_COLUMNS))
+        for event in losses_once(events)
+    ]
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 def thinned(table: pd.DataFrame, *, points: int = _POINTS) -> pd.DataFrame:

@@ -214,7 +214,7 @@ def hooks_of(context: RunContext, *, part: int = 0, of: int = 1) -> Hooks:
             "train", part * total + steps, of * total, unit="steps"
         ),
         loss=lambda split, step, epoch, nats, rate: context.event(
-            "loss", split=split, step=step, epoch=epoch, loss_nats=nats, learning_rate=rate
+            "loss", split=split, step=step, epoch=epoch, loss_nats=nats, learning_rate=rate, training=part
         ),
         stop=context.stop_requested,
         say=context.log,

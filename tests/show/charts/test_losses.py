@@ -33,6 +33,16 @@ def test_the_loss_curve_keeps_the_last_value_of_a_step_that_was_repeated() -> No
     ]
 
 
+def test_the_curve_of_a_run_that_trains_several_times_is_the_mean_over_these() -> None:
+    """Each begins at step 1, and one ends sooner."""
+    told = [(0, 1, 4.0), (0, 2, 3.0), (1, 1, 2.0), (1, 2, 2.0), (1, 3, 1.0)]
+    table = loss_table(
+        {"kind": "loss", "training": training, "split": "train", "step": step, "loss_nats": nats}
+        for training, step, nats in told
+    )
+    assert list(zip(table["step"], table["loss_nats"], strict=True)) == [(1, 3.0), (2, 2.5), (3, 1.0)]
+
+
 def test_a_long_curve_is_thinned_to_means_and_keeps_every_validation() -> None:
     events = [
         {"kind": "loss", "t": 0.1 * step, "step": step, "epoch": 1, "split": split, "loss_nats": float(step)}

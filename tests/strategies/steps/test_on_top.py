@@ -21,7 +21,7 @@ from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, Trainer, TrainSettings
 from engine.results.store.intake import read_finished
 from engine.runs.context import RunContext
-from engine.runs.runfolder import RunSpec, Status
+from engine.runs.runfolder import RunSpec, Status, losses_once, read_events
 from engine.strategies.plan import plan
 from engine.strategies.steps.lessons import Group, training_dialogues
 from engine.strategies.steps.train_adapters import bundles
@@ -57,6 +57,14 @@ def merged(ws: Workspace) -> RunSpec:
 def staged(ws: Workspace) -> RunSpec:
     do(ws, "cluster-from-unified", **SHORT)
     return do(ws, "staged", **SHORT)
+
+
+def test_the_trainings_of_a_run_are_told_apart(ws: Workspace, merged: RunSpec) -> None:
+    told = [one for one in read_events(ws.run_folder(merged.run_id)) if one["kind"] == "loss"]
+    first = [one["loss_nats"] for one in told if (one["split"], one["step"]) == ("train", 1)]
+    assert {one["training"] for one in told} == set(range(len(first)))
+    assert len(first) == 4
+    assert losses_once(told)[0]["loss_nats"] == pytest.approx(sum(first) / 4)
 
 
 @pytest.mark.parametrize("name", ["merge-topk", "merge-cluster"])
