@@ -50,7 +50,9 @@ def test_no_text_becomes_markup_and_no_other_server_is_asked(visit: Open, hostil
         page = opened.go(f"{name.rstrip('?')}?{urlencode(query)}" if query else name.rstrip("?"))
         for made in MADE_OF_TEXT:
             assert page.locator(made).count() == 0, f"{name} {query}: {made}"
-        text = page.locator("[data-testid='stApp']").inner_text()
+        text = (
+            page.locator("[data-testid='stApp']").inner_text().replace(" \\\n  --", " --")
+        )  # as a shell does
         assert "\\" not in text, f"{name}: {text[max(0, text.index(chr(92)) - 80) :][:160]}"
         seen += "EVIL" in text
     opened.assert_clean()

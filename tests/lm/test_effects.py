@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ BEFORE: list[tuple[dict[str, Any], Recipe]] = [
     ),
     (
         {
-            "remote": Endpoint("anthropic", "some-model").as_json(),
+            "remote": asdict(Endpoint("anthropic", "some-model")),
             "profile": True,
             "memories": 1,
         },

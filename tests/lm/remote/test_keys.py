@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,7 @@ def test_bad_addresses_are_refused_without_repeating_secrets(bad: str) -> None:
 
 def test_an_endpoint_survives_a_recipe() -> None:
     endpoint = Endpoint("anthropic", "vendor/a model:1", None, None, 99)
-    assert read_endpoint(endpoint.as_json()) == endpoint
+    assert read_endpoint(asdict(endpoint)) == endpoint
     assert endpoint.short_name == "a-model:1"
     with pytest.raises(EngineError, match="no provider"):
         read_endpoint({"provider": "openia", "model": "x", "max_output_tokens": 1})

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Example
 from engine.data.dataset import examples, load_dataset, load_splits
@@ -260,8 +261,8 @@ def test_where_all_are_answered_alike_there_is_no_placebo(ws: Workspace) -> None
 
 def test_one_of_a_retrieval_runs_variants_must_be_there(ws: Workspace) -> None:
     do(ws, "retrieval")
-    spec = attempt(ws, "placebo", of="retrieval", k=7)
-    assert "no variant with 7 memories" in str(read_status(ws.run_folder(spec.run_id)).error)
+    with pytest.raises(EngineError, match="no variant with 7 memories"):
+        attempt(ws, "placebo", of="retrieval", k=7)
 
 
 # --- all together

@@ -21,7 +21,7 @@ from engine.lm.recipes import Shelf, read_personas
 from engine.lm.respond import respond
 from engine.results.store.intake import read_finished
 from engine.runs import manifest
-from engine.runs.runfolder import RunSpec, Status, read_log, read_status, write_spec, write_status
+from engine.runs.runfolder import RunSpec, Status, read_log, read_status, write_spec
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
 from engine.strategies.steps.route import read_candidates
@@ -110,13 +110,9 @@ def test_every_kind_of_features_clusters_and_adapters_name_their_run(ws: Workspa
 
 
 def test_too_few_personas_for_the_default_numbers_are_an_error_with_a_way_out(ws: Workspace) -> None:
-    spec = plan(ws, "clustering", SETTINGS).target.spec
-    write_status(ws.run_folder(spec.run_id), Status(state="running", order=99, attempt=1))
-    write_spec(ws.run_folder(spec.run_id), spec)
-    execute(ws, spec.run_id, Status(state="running", order=99, attempt=1))
-    status = read_status(ws.run_folder(spec.run_id))
-    assert status.error == "4 personas cannot be split into 5 or 10 or 15 or 20 or 25 clusters."
-    assert "--set k=" in str(status.hint)
+    with pytest.raises(EngineError, match="4 personas cannot be split into 5 or 10 or 15") as refused:
+        plan(ws, "clustering", SETTINGS)
+    assert "--set k=2" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize("name", MERGES)

@@ -9,12 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.data import load_dataset, load_splits
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.runs.context import RunContext
-from engine.runs.runfolder import RunSpec, read_status
+from engine.runs.runfolder import RunSpec
 from engine.strategies.steps import lessons
 from tests.strategies.steps.test_steps import do
 from tests.tiny_base import prepare_study
@@ -113,11 +114,9 @@ def test_a_cluster_can_begin_as_unifieds_weights(ws: Workspace) -> None:
 
 def test_weights_of_another_shape_are_refused_with_what_fits(ws: Workspace) -> None:
     do(ws, "clustering", k=[2])
-    spec = do(ws, "cluster-from-unified", start="weights", rank=4, **FEW)
-    status = read_status(ws.run_folder(spec.run_id))
-    assert status.state == "failed"
-    assert "another shape" in (status.error or "")
-    assert "rank=8" in (status.hint or "")
+    with pytest.raises(EngineError, match="another shape") as refused:
+        do(ws, "cluster-from-unified", start="weights", rank=4, **FEW)
+    assert "--set rank=8" in str(refused.value.hint)
 
 
 def test_a_pull_toward_unified_ends_nearer_to_it(ws: Workspace) -> None:
