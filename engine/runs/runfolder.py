@@ -206,7 +206,7 @@ def losses_once(events: Iterable[Row]) -> list[Row]:
     for event in events:
         if event.get("kind") == "loss" and event.get("loss_nats") is not None:
             each = told.setdefault((event["step"], event["split"]), {})
-            each[event.get("part"), event.get("training")] = event
+            each[event.get("part"), event.get("training", 0)] = event
     return [
         {**[*each.values()][-1], "loss_nats": sum(one["loss_nats"] for one in each.values()) / len(each)}
         for _, each in sorted(told.items())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +58,14 @@ def outlook(
         curve=_curve(deviation, floor, [n_personas, asked or n_personas], family),
         floor=floor,
     )
+
+
+def seeds_part(seeds: Mapping[str, Any] | None) -> float:
+    """Return how much of the variance of a mean over seeds is the seeds' (0 to 1), by what a comparison
+    records of them (standard_error, deviation, n); 0 without that."""
+    if not seeds or not seeds.get("standard_error"):
+        return 0.0
+    return float(min(1.0, (seeds["deviation"] / seeds["standard_error"]) ** 2 / seeds["n"]))
 
 
 def _curve(deviation: float, floor: float, marked: list[int], family: int) -> tuple[tuple[int, float], ...]:

@@ -14,7 +14,7 @@ from engine.show.charts.cost import COSTS, CostName, cost_chart, tradeoff_table
 from engine.show.charts.power import power_chart
 from engine.stats.forecast import MOST_PERSONAS
 from engine.stats.levels import ALPHA, POWER
-from engine.stats.power import Outlook, outlook
+from engine.stats.power import Outlook, outlook, seeds_part
 from engine.stats.verdicts import among
 from pages.compare import asking
 from pages.compare import choices as compare_choices
@@ -154,10 +154,7 @@ def _power(view: View, candidate: str) -> None:
     )
     effect = float(asked or 1) / view.metric.factor
     family = (row["family_size"] or 1) * (row["among_metrics"] or 1)
-    seeds = row["seeds"] or {}
-    of_seeds = 0.0
-    if error := seeds.get("standard_error"):
-        of_seeds = min(1.0, (seeds["deviation"] / error) ** 2 / seeds["n"])
+    of_seeds = seeds_part(row["seeds"])
     found = outlook(
         n_personas=row["n_paired"], smallest=smallest, effect=effect, family=family, of_seeds=of_seeds
     )

@@ -7,7 +7,7 @@ import pytest
 
 from engine.stats.forecast import detectable
 from engine.stats.paired_tests import paired_t_of
-from engine.stats.power import outlook
+from engine.stats.power import outlook, seeds_part
 
 
 def test_what_a_study_can_see_is_what_it_needs_its_personas_for() -> None:
@@ -56,3 +56,10 @@ def test_fewer_than_a_verdict_takes_are_never_enough() -> None:
     found = outlook(n_personas=20, smallest=0.01, effect=0.5)
     assert found.needed == 5
     assert found.curve[0][0] >= 5
+
+
+def test_how_much_of_a_mean_over_seeds_is_the_seeds() -> None:
+    """Four seeds that deviate by 0.02 give their mean a standard error of 0.01: a quarter of 0.02 squared."""
+    assert seeds_part({"standard_error": 0.02, "deviation": 0.02, "n": 4}) == pytest.approx(0.25)
+    assert seeds_part({"standard_error": 0.001, "deviation": 0.02, "n": 4}) == 1.0
+    assert seeds_part({"standard_error": None, "deviation": 0.02, "n": 2}) == seeds_part(None) == 0.0
