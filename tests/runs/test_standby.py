@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from engine.core.paths import Workspace
-from engine.runs import jobs, standby
+from engine.runs import jobs, slots, standby
 from engine.runs.processes import ProcessIdentity, running
 from engine.runs.records import find
 from engine.runs.runfolder import read_events, read_status
@@ -28,9 +28,10 @@ def slow_to_load(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def finish(ws: Workspace, *run_ids: str) -> list[int]:
-    """Wait until the runs have succeeded; return which process had loaded the step of each."""
+    """Wait until the runs have succeeded and left their slots; return which process loaded the step of each."""
     records = jobs.wait(ws, run_ids, timeout_seconds=WAIT, poll_seconds=0.1)
     assert [record.state for record in records] == ["succeeded"] * len(run_ids)
+    eventually(lambda: not any(map(slots.busy, records)), timeout_seconds=WAIT)
     return [loaded_by(ws, run_id)[-1] for run_id in run_ids]
 
 
