@@ -15,6 +15,7 @@ from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import about, count, spelled
 from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.results.comparing import row_role
 from engine.results.comparing.scene import NotScored
 from engine.runs.records import RunRecord
@@ -87,7 +88,7 @@ def show(ws: Workspace) -> None:
     shown, order = _filtered(cards)
     if not shown:
         st.info("No experiment is like this. Choose another family, or search for less.")
-    draw = partial(_draw, reference=reference)
+    draw = partial(_draw, reference=reference, metric=metrics.primary(ws))
     if order == "time":
         _grid(sorted(shown, key=_takes), draw)
         return
@@ -154,7 +155,7 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
     with st.container(border=True, gap="small"):
         st.markdown("**Already there**")
         if experiment.name in found:
-            _result(found[experiment.name], reference)
+            _result(found[experiment.name], reference, metrics.primary(ws))
         for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 frame.run_link(record.run_id)
@@ -238,14 +239,14 @@ def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
                 draw(one)
 
 
-def _draw(card: Card, *, reference: str) -> None:
+def _draw(card: Card, *, reference: str, metric: Metric) -> None:
     experiment = card.experiment
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _door(experiment.title, experiment=experiment.name, **card.way)
         _standing(card)
     st.markdown(experiment.question)
     if card.best is not None:
-        _result(card.best, reference)
+        _result(card.best, reference, metric)
     if card.reason is not None:
         st.caption(f":material/block: {frame.plain(card.reason)}")
         return
@@ -314,10 +315,9 @@ def _time(card: Card) -> str:
     return f"{target.left.words.capitalize()}{more}"
 
 
-def _result(row: Row, reference: str) -> None:
+def _result(row: Row, reference: str, metric: Metric) -> None:
     """The best result on val, as a difference with its interval."""
-    name, metric = str(row["variant"]), metrics.primary(frame.workspace())
-    unit = metric.unit_words
+    name, unit = str(row["variant"]), metric.unit_words
     if name == reference:
         told = f"The reference: {metric.level(row['mean'])}{unit} on validation"
         st.badge(told, icon=":material/flag:", color="gray")
