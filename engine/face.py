@@ -12,17 +12,21 @@ A thin face over what the command line does, with the same names. Runs are proce
 when this one ends. Errors are `engine.EngineError`: what, and in `hint` what to do.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 import pandas as pd
+from pydantic import ValidationError, validate_call
 
 from engine.core.errors import EngineError as EngineError
 from engine.core.errors import unknown_name
 from engine.core.paths import Workspace, open_workspace
+from engine.data.choices import Options
 from engine.data.prepare import prepare
 from engine.domains import metrics
 from engine.results import store
@@ -40,25 +44,37 @@ _COLUMNS = (
     *("wins", "ties", "losses", "run_id", "variant_id"),
 )
 _SPLITS = ("val", "test", "unseen")
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
 
 
-def create(folder: str | Path, *, dataset: str | Path, **options: Any) -> "Study":
-    """Make a workspace in `folder` from a dataset, a path, a hub id or "world:NAME", and open it.
+def _checked(call: Callable[P, Answer]) -> Callable[P, Answer]:
+    """Refuse in words what a call does not take: options nobody knows, values of another type."""
+    checked = validate_call(config={"arbitrary_types_allowed": True})(call)
 
-    `options` are those of `init`: split, base, domain, personas, dialogues, seed, keep_good, force. Raises
-    EngineError when the data cannot be read or the folder holds another study.
-    """
-    ws = Workspace(Path(folder).expanduser().absolute())  # runs are processes that stand elsewhere
-    prepare(ws, dataset=dataset, **options)
-    settle(ws)
-    return Study(ws)
+    @functools.wraps(call)
+    def called(*given: P.args, **named: P.kwargs) -> Answer:
+        try:
+            return checked(*given, **named)
+        except ValidationError as error:
+            raise _refused(call, error) from None
+
+    return called
 
 
-def open(folder: str | Path = ".") -> "Study":
-    """Open the workspace in `folder`. Raises EngineError when there is none."""
-    ws = open_workspace(Path(folder).expanduser().absolute())
-    ws.read_config()
-    return Study(ws)
+def _refused(call: Callable[..., Any], error: ValidationError) -> EngineError:
+    first, where, named = error.errors()[0], f"{call.__name__}()", list(inspect.signature(call).parameters)
+    place, see = first["loc"][0], f"See: help(engine.{call.__qualname__})"
+    name = named[place] if isinstance(place, int) and place < len(named) else str(place)
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = [*named, *Options.__annotations__] if "options" in named else named
+        return unknown_name(
+            f"option of {where}", name, [one for one in known if one not in ("self", "options")]
+        )
+    if first["type"].startswith("missing"):
+        return EngineError(f"{where} needs {name}.", see)
+    why = first["msg"][:1].lower() + first["msg"][1:]
+    return EngineError(f"{where} cannot take {first['input']!r} for {name}: {why}.", see)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +93,12 @@ class Study:
         """The names of what is scored, compared or asked, in the order of their making."""
         return [one.variant for one in store.variants(self.workspace)]
 
+    @_checked
     def run(
         self,
         experiment: str,
         *,
-        seed: int | None = None,
+        seed: Any = None,
         upstream: Mapping[str, str] | None = None,
         wait: bool = True,
         **parameters: Any,
@@ -101,6 +118,7 @@ class Study:
             self.wait(*(one.record.run_id for one in submitted))
         return planned.target.run_id
 
+    @_checked
     def wait(self, *run_ids: str) -> None:
         """Wait for the end of these runs, of all without names. Raises EngineError for one that failed."""
         wanted = run_ids or tuple(one.run_id for one in scan(self.workspace))
@@ -122,6 +140,7 @@ class Study:
         ]
         return pd.DataFrame(rows, columns=["run_id", "experiment", "state", "seconds", "parameters"])
 
+    @_checked
     def compare(
         self,
         *,
@@ -145,6 +164,7 @@ class Study:
         made.attrs.update(found)
         return made
 
+    @_checked
     def scores(self, *, split: str = "val", metric: str | None = None) -> pd.DataFrame:
         """Return one row a variant and example: variant, persona_id, example_id, value.
 
@@ -154,6 +174,7 @@ class Study:
         chosen = metric or metrics.primary(self.workspace).name
         return store.score_table(self.workspace, metric=chosen, split=split)
 
+    @_checked
     def ask(
         self,
         variant: str,
@@ -177,6 +198,7 @@ class Study:
         )
         return str(answered["reply"])
 
+    @_checked
     def export(self, variant: str, folder: str | Path, *, merged: str | None = None) -> Path:
         """Write a variant as PEFT folders with a card into a new folder; return it."""
         from engine.serve.export import export  # loads the model code
@@ -186,6 +208,27 @@ class Study:
 
     def _variant(self, name: str) -> Variant:
         return resolved(name, store.variants(self.workspace))
+
+
+@_checked
+def create(folder: str | Path, *, dataset: str | Path, **options: Unpack[Options]) -> Study:
+    """Make a workspace in `folder` from a dataset, a path, a hub id or "world:NAME", and open it.
+
+    `options` are those of `init`: split, base, domain, personas, dialogues, seed, keep_good, force. Raises
+    EngineError when the data cannot be read or the folder holds another study.
+    """
+    ws = Workspace(Path(folder).expanduser().absolute())  # runs are processes that stand elsewhere
+    prepare(ws, dataset=dataset, **options)
+    settle(ws)
+    return Study(ws)
+
+
+@_checked
+def open(folder: str | Path = ".") -> Study:
+    """Open the workspace in `folder`. Raises EngineError when there is none."""
+    ws = open_workspace(Path(folder).expanduser().absolute())
+    ws.read_config()
+    return Study(ws)
 
 
 def _refuse_unknown(split: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import engine
@@ -58,6 +60,35 @@ def test_faults_are_told_with_a_remedy(study: engine.Study, tmp_path: Path) -> N
     assert study.runs().empty
     with pytest.raises(AttributeError, match="nonsense"):
         engine.nonsense  # noqa: B018
+
+
+def test_what_a_call_does_not_take_is_told_before_anything_is_done(
+    study: engine.Study, tmp_path: Path
+) -> None:
+    at: Any = tmp_path / "new"
+    any_study: Any = study
+    create: Any = engine.create
+    wrong: list[tuple[Callable[[], Any], str]] = [
+        (lambda: create(at, dataset="world:default", persona=3), "persona.*\nDid you mean 'personas'"),
+        (lambda: create(at, dataset="world:default", personas=2.5), "personas.*whole|personas.*integer"),
+        (lambda: create(at, dataset="world:default", seed="x"), "'x' for seed"),
+        (lambda: create(at, dataset="world:default", map=5), "5 for map"),
+        (lambda: create(at), "needs dataset"),
+        (lambda: create(5, dataset="world:default"), "5 for folder"),
+        (lambda: engine.open(None), "None for folder"),  # type: ignore[arg-type]
+        (lambda: any_study.run(None), "None for experiment"),
+        (lambda: any_study.compare(spilt="val"), "spilt.*\nDid you mean 'split'"),
+        (lambda: any_study.compare(variants="unified"), "'unified' for variants"),
+        (lambda: any_study.ask("base", 5, "Hello."), "5 for persona"),
+        (lambda: any_study.ask("base", "persona_000", "Hello.", meta="dark"), "'dark' for meta"),
+        (lambda: any_study.ask("base", "persona_000", "Hello.", max_new_tokens=2.5), "for max_new_tokens"),
+        (lambda: any_study.export("base", 5), "5 for folder"),
+    ]
+    for call, told in wrong:
+        with pytest.raises(engine.EngineError, match=told):
+            call()
+    assert not at.exists()
+    engine.create(at, dataset="world:default", personas=np.int64(3), dialogues=8)  # type: ignore[arg-type]
 
 
 def test_importing_it_loads_no_model_code() -> None:

@@ -68,6 +68,6 @@ def first_line(error: BaseException) -> str:
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> EngineError:
     """Return the error for a name nobody knows, with the nearest known one as the hint."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names) or 'none yet'}."
     return EngineError(f"There is no {kind} named {name!r}.", hint)

@@ -4,7 +4,10 @@ Owns the defaults and refuses values that mean nothing.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, get_args
+
+from pydantic import with_config
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from engine.core.base_folder import EMBEDDED, check_base, local_base
 from engine.core.errors import EngineError, unknown_name
@@ -13,6 +16,7 @@ from engine.data.mapping import Mapping, read_mapping
 Scheme = Literal["auto", "by-time", "by-persona"]
 
 
+@with_config(extra="forbid")
 class Options(TypedDict, total=False):
     """What both doors take by keyword. The defaults are those of `Choices`."""
 
@@ -23,7 +27,7 @@ class Options(TypedDict, total=False):
     dialogues: int | None
     min_dialogues: int | None
     unseen: float | None
-    map: Any
+    map: str | list[str] | tuple[str, ...] | dict[str, Any] | Mapping | None
     task: str | None
     seed: int
     keep_good: bool
