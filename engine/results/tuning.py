@@ -3,8 +3,8 @@
 Owns data/tuned.jsonl, which is only appended to: one line a tuning. Never reads test.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -54,6 +54,8 @@ class Tuned:
     budget_seconds: float | None = None
     tried: tuple[str, ...] = ()
     """All its runs, of every round; () in records of an earlier version."""
+    counted: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    """Of each run its setting, as a hash, and its share of one on all personas; {} in earlier records."""
 
 
 _TUNED = Ledger("tuned", "tunings", Tuned)
@@ -108,12 +110,14 @@ def remember(
     kept: Mapping[str, Any],
     run_id: str,
     seconds: float,
-    tried: Iterable[str],
+    counted: Mapping[str, tuple[str, float]],
     budget_seconds: float | None = None,
 ) -> Tuned:
     """Append a tuning that ends now to the workspace's record, and return it; asked again it counts once."""
-    runs, spent, seconds = tuple(sorted(set(tried))), round(spent, 3), round(seconds, 3)
-    one = Tuned(now(), experiment, budget, spent, settings, kept, run_id, seconds, budget_seconds, runs)
+    runs, spent, seconds = tuple(sorted(counted)), round(spent, 3), round(seconds, 3)
+    one = Tuned(
+        now(), experiment, budget, spent, settings, kept, run_id, seconds, budget_seconds, runs, counted
+    )
     before = next((old for old in tuned(ws) if (old.experiment, old.tried) == (experiment, runs)), None)
     if before is not None:
         return before
@@ -165,11 +169,19 @@ def tuned_words(ws: Workspace) -> list[str]:
     for one in tuned(ws):
         told.setdefault(one.experiment, []).append(one)
     return [
-        f"{name} was tuned on val: {sum(one.settings for one in all_of_it)} settings for "
-        f"{sum(one.spent for one in all_of_it):.3g} runs ({_given(all_of_it)}); "
+        f"{name} was tuned on val: {_spent(all_of_it)} ({_given(all_of_it)}); "
         "compare it with others that were given as much."
         for name, all_of_it in told.items()
     ]
+
+
+def _spent(tunings: Sequence[Tuned]) -> str:
+    """How many settings were tried for how many runs: what several tunings share counts once."""
+    earlier = [one for one in tunings if not one.counted]
+    runs = {run: part for one in tunings for run, part in one.counted.items()}
+    settings = len({of for of, _ in runs.values()}) + sum(one.settings for one in earlier)
+    spent = sum(share for _, share in runs.values()) + sum(one.spent for one in earlier)
+    return f"{settings} settings for {spent:.3g} runs"
 
 
 def _given(tunings: Sequence[Tuned]) -> str:

@@ -66,6 +66,11 @@ def test_who_was_tuned_is_told_beside_the_comparison(
     assert main(["compare", "--reference", "count", "--workspace", str(ws.root)]) == 0
     told = capsys.readouterr().err
     assert "gain was tuned on val: 2 settings for 2 runs (budget 2)" in " ".join(told.split())
+    wider = ask(ws, capsys, "tune", "gain", "--budget", "4")  # two of its four were tried before
+    assert set(one.counted) < set(wider["tuned"]["counted"])
+    assert main(["compare", "--reference", "count", "--workspace", str(ws.root)]) == 0
+    told = capsys.readouterr().err
+    assert "gain was tuned on val: 4 settings for 4 runs (budget 6)" in " ".join(told.split())
 
 
 def test_what_is_kept_is_judged_on_val_by_dialogues_that_did_not_choose_it(

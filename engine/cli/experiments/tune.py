@@ -15,7 +15,7 @@ from engine.core.command import command_line, typed
 from engine.core.errors import EngineError
 from engine.domains import metrics
 from engine.domains.metric import Metric
-from engine.runs.runfolder import read_status
+from engine.runs.runfolder import fingerprint, read_status
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, look, plan
@@ -70,26 +70,28 @@ def tune(
     for rung in rounds:
         share = (rung.personas or known) / known
         rung = that_fit(rung, spent=tried.seconds, budget=asked, seconds_each=share * (each or 0.0))
-        each = _try(call, name, rung, tried, fixed) / share
+        each = _try(call, name, rung, tried, fixed, share=share) / share
     _keep(call, name, asked, tried, fixed, personas=known)
     return 0
 
 
 @dataclass(slots=True)
 class _Tried:
-    """A tuning under way: the settings that are left, the best first, its rounds so far, their seconds, and
-    the runs of the last one, `best` of them, and of all."""
+    """A tuning under way: the settings that are left, the best first, its rounds so far, their seconds, the
+    runs of the last one, `best` of them, and of all with what each counts (`Tuned.counted`)."""
 
     left: list[Mapping[str, Any]]
     done: list[Rung] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     runs: list[str] = field(default_factory=list)
-    ever: list[str] = field(default_factory=list)
+    ever: dict[str, tuple[str, float]] = field(default_factory=dict)
     best: str = ""
 
 
-def _try(call: Call, name: str, rung: Rung, tried: _Tried, fixed: Mapping[str, Any]) -> float:
+def _try(
+    call: Call, name: str, rung: Rung, tried: _Tried, fixed: Mapping[str, Any], *, share: float
+) -> float:
     """Run a round, tell where it stands, and return the seconds that a run of it took."""
     from engine.results import tuning
 
@@ -98,7 +100,7 @@ def _try(call: Call, name: str, rung: Rung, tried: _Tried, fixed: Mapping[str, A
     launch_all(call, plans, detach=False)
     by_run = {one.target.run_id: given for one, given in zip(plans, drawn, strict=True)}
     tried.runs = list(by_run)
-    tried.ever += tried.runs
+    tried.ever |= {run: (fingerprint({**fixed, **given}, 8), share) for run, given in by_run.items()}
     here = _measured(call, tried.runs)
     found = tuning.standings(call.ws, tried.runs)
     tried.seconds += sum(here)
@@ -135,7 +137,7 @@ def _keep(
         settings=tried.done[0].settings,
         kept=best,
         run_id=tried.best,
-        tried=tried.ever,
+        counted=tried.ever,
     )
     line = command_line("run", name, ws=call.ws, settings=best)
     call.answer(
