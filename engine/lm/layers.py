@@ -6,6 +6,7 @@ name before anything is loaded. Loads no model code.
 
 import functools
 import json
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,8 @@ _PASSED_BY = dict.fromkeys(("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nem
 """Architecture -> the layer whose matrix its kernels read without calling the layer, so that no update
 reaches it. PEFT refuses it, too (_check_lora_target_modules_mamba)."""
 _ROUTERS = ("gate", "router")  # of experts: a matrix, or a layer that says more than its product
+_A, _B = ".lora_A.weight", ".lora_B.weight"
+_NUMBER, _LIST = re.compile(r"\.\d+\."), re.compile(r"(?:^|\.)(\w+)\.\d+\.")
 _NO_LAYER = ("embed", "wte", "wpe", "lm_head", "norm", "ln_")
 
 
@@ -92,8 +95,8 @@ def chosen_layers(folder: Path, asked: Sequence[str]) -> list[str]:
 
 def no_such_layer(missing: Sequence[str], known: Sequence[str]) -> EngineError:
     """Return the refusal of layer names that a base has not got."""
-    near = unknown_name("layer", missing[0], known).message if len(missing) == 1 else ""
-    guess = near.partition("; ")[2] if "did you mean" in near else ""
+    near = unknown_name("layer", missing[0], known).hint if len(missing) == 1 else ""
+    guess = near if near.startswith("Did you mean") else ""
     return EngineError(
         f"The base model has no layer called {', '.join(missing)}.{' ' + guess if guess else ''}",
         f"target_modules may hold: {', '.join(sorted(known))}.",
@@ -106,6 +109,48 @@ def refuse_prefix(layer_types: Sequence[str] | None) -> None:
         raise EngineError(
             "This base model's layers attend in different ways, so it takes no prefix.",
             "Choose a LoRA strategy, or a base with full attention in every layer.",
+        )
+
+
+def refuse_misfit(adapter: Path, base: Path) -> None:
+    """Raise EngineError for an adapter's file that changes what a base has not got, or has of another size.
+
+    By the names and sizes at the head of their files; what these leave open lets it pass.
+    """
+    held, told, names = _sizes(sorted(base.glob("*.safetensors"))), _sizes([adapter]), layer_names(base)
+    alike = {_NUMBER.sub(".", name) for name in held}
+    for name, (_, wide) in told.items():
+        before = name.removesuffix(_A)
+        path, b = before.removeprefix("base_model.model."), told.get(before + _B)
+        if before == name or b is None or names is None:
+            continue
+        size, is_named = held.get(f"{path}.weight"), path.rsplit(".", 1)[-1] in names
+        if size is not None and sorted(size) != sorted((wide, b[0])):
+            fault = f"is of another size than this base in {path}"
+        elif size is None and (not is_named or _NUMBER.sub(".", f"{path}.weight") in alike):
+            fault = f"changes {path}, which is no linear layer of this base"
+        else:
+            continue
+        raise EngineError(
+            f"The adapter in {adapter.parent} {fault}.",
+            "Use the base that it was trained over: python -m engine base use NAME",
+        )
+
+
+def _sizes(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
+    """The matrices of files by name: (rows, columns)."""
+    found = [(name, told.get("shape", [])) for path in files for name, told in (_header(path) or {}).items()]
+    return {name: (shape[0], shape[1]) for name, shape in found if len(shape) == 2}
+
+
+def refuse_offsets(base: Path) -> None:
+    """Raise EngineError for a base whose decoder layers are not where offsets are added (activations.py)."""
+    names = [name for path in sorted(base.glob("*.safetensors")) for name in _header(path) or {}]
+    lists = {found[1] for name in names if (found := _LIST.search(name))}
+    if lists and lists.isdisjoint({"layers", "h"}):
+        raise EngineError(
+            "This base model's layers are not known, so nothing can be added to what they give.",
+            "Choose a strategy that trains weights, or another base.",
         )
 
 

@@ -9,9 +9,11 @@ from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
 from engine.core.paths import Workspace, folder_name, plain_name, read_json
 from engine.data.dataset import load_dataset
+from engine.lm.layers import refuse_misfit
 from engine.lm.shape import refuse_more
 from engine.runs.runfolder import fingerprint
 from engine.strategies.ground import Ground
+from engine.strategies.room import base_folder
 from engine.strategies.spec import Experiment, StepOf, Traits, Wish
 
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -82,8 +84,12 @@ def owners_of(ws: Workspace, folder: Path) -> dict[str, Path]:
     return {known[one.name]: one for one in found}
 
 
-def _names_personas(wish: Wish) -> None:
-    owners_of(wish.ws, Path(wish.spec.parameters["folder"]).expanduser())
+def _belongs_here(wish: Wish) -> None:
+    """Raise EngineError for adapters of nobody here, and for one that this base cannot wear."""
+    base = base_folder(wish.ground.base)
+    for one in owners_of(wish.ws, Path(wish.spec.parameters["folder"]).expanduser()).values():
+        if base is not None:
+            refuse_misfit(one / _FILES[1], base)
 
 
 STRATEGY = Experiment(
@@ -97,7 +103,7 @@ STRATEGY = Experiment(
     parameters=ImportedParameters,
     settle=_with_contents,
     settles=("contents",),
-    fits=_names_personas,
+    fits=_belongs_here,
     stages={"load": 5.0, "generate": 88.0, "score": 7.0},
     beside=("base",),
     traits=Traits(personal=True, readable=True, mixable=True, divides=("replies",)),

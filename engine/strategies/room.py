@@ -27,7 +27,7 @@ _WHILE_TRAINED = 3  # an adapter and its two moments, in a checkpoint
 
 def room(specs: Iterable[RunSpec], ground: Ground) -> Room:
     """Return what these runs take: the memory of the largest, the disk of all. Nothing for no runs."""
-    folder = _folder(ground.base)
+    folder = base_folder(ground.base)
     return beside(_of_run(spec, ground, folder) for spec in specs)
 
 
@@ -81,7 +81,8 @@ def _width(config: Mapping[str, Any]) -> int:
     return int(config.get("hidden_size") or 0)
 
 
-def _folder(base: str) -> Path | None:
+def base_folder(base: str) -> Path | None:
+    """Return where a base lies; None where it is not on this machine."""
     try:
         return base_on_disk(base)
     except EngineError:
@@ -90,7 +91,7 @@ def _folder(base: str) -> Path | None:
 
 def base_config(base: str) -> Mapping[str, Any]:
     """Return the configuration of a base's language model; nothing where it is not on this machine."""
-    return _config(_folder(base))
+    return _config(base_folder(base))
 
 
 def _config(folder: Path | None) -> Mapping[str, Any]:

@@ -5,7 +5,18 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
-from engine.strategies.spec import ChosenOnVal, Experiment, InName, StepOf, Traits, history_needed, named_by
+from engine.lm.layers import refuse_offsets
+from engine.strategies.room import base_folder
+from engine.strategies.spec import (
+    ChosenOnVal,
+    Experiment,
+    InName,
+    StepOf,
+    Traits,
+    Wish,
+    history_needed,
+    named_by,
+)
 
 Depth = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0, le=100)]
@@ -40,6 +51,12 @@ class SteeringVectorParameters(Parameters):
     )
 
 
+def _takes_offsets(wish: Wish) -> None:
+    base = base_folder(wish.ground.base)
+    if base is not None:
+        refuse_offsets(base)
+
+
 STRATEGY = Experiment(
     name="steering-vectors",
     title="Steering vectors",
@@ -55,6 +72,7 @@ STRATEGY = Experiment(
     stages={"load": 3.0, "replies": 30.0, "states": 10.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
     beside=("base", "unified"),
     applies=history_needed,
+    fits=_takes_offsets,
     traits=Traits(personal=True, readable=True, mixable=True, newcomers=True, serves_unseen=True),
     space={"replies": (5, 20, 80), "scales": ([0.0, 0.25, 0.5, 1.0], [0.0, 1.0, 2.0, 4.0])},
 )

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
@@ -68,6 +70,24 @@ def with_base(root: Path, **config: Any) -> Workspace:
     folder = Path(str(ws.read_config()["base"]))
     write_json(folder / "config.json", {**read_json(folder / "config.json"), **config})
     return ws
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"), [("model.layers", True), ("transformer.h", True), ("mpt.blocks", False)]
+)
+def test_a_base_whose_layers_take_no_offset_is_refused(tmp_path: Path, name: str, fits: bool) -> None:
+    ws = make_workspace(tmp_path)
+    tensors = {
+        f"{name}.{layer}.self_attn.{of}.weight": np.zeros((4, 4))
+        for layer in (0, 1)
+        for of in ("q_proj", "v_proj")
+    }
+    save_file(tensors, Path(str(ws.read_config()["base"])) / "model.safetensors")
+    if fits:
+        plan(ws, "steering-vectors")
+    else:
+        with pytest.raises(EngineError, match="nothing can be added"):
+            plan(ws, "steering-vectors")
 
 
 def test_a_base_without_room_is_refused(tmp_path: Path) -> None:

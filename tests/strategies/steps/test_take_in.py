@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
@@ -86,6 +87,22 @@ def test_what_does_not_fit_is_refused_in_words(ws: Workspace, elsewhere: Path, t
     with pytest.raises(EngineError, match="'nobody'"):
         plan(ws, "imported-adapters", {"folder": str(elsewhere)})
     (elsewhere / "nobody").rename(one)
+    weights = one / "adapter_model.safetensors"
+    before, tensors = weights.read_bytes(), load_file(weights)
+    narrow = {name: tensor[:, :-1] if "lora_A" in name else tensor for name, tensor in tensors.items()}
+    deeper = {name.replace("layers.0.", "layers.99."): tensor for name, tensor in tensors.items()}
+    other = {name.replace("q_proj", "c_attn"): tensor for name, tensor in tensors.items()}
+    for wrong, told in (
+        (narrow, "of another size than this base in model.layers"),
+        (deeper, r"layers\.99.*no linear layer"),
+        (other, "c_attn, which is no linear layer"),
+    ):
+        save_file({name: tensor.contiguous() for name, tensor in wrong.items()}, weights)
+        with pytest.raises(EngineError, match=told) as caught:
+            plan(ws, "imported-adapters", {"folder": str(elsewhere)})
+        assert "base use" in caught.value.hint
+    weights.write_bytes(before)
+    plan(ws, "imported-adapters", {"folder": str(elsewhere)})
     config = one / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "use_dora": True}))
     with pytest.raises(EngineError, match="use_dora"):
