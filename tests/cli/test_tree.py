@@ -45,7 +45,8 @@ def test_a_tree_tells_states_numbers_and_what_is_next(run: Run, ws: Workspace) -
     finish(ws, "gain")
     told = ask(run, "tree", "counting")
     (gain,) = [node for node in told["nodes"] if node["id"] == "gain"]
-    assert gain["decided_by"] == {"number": "gain", "value": gain["measured"]["delta"], "needed": 0.05}
+    decided = {"number": "gain", "value": gain["measured"]["delta"], "needed": 0.05, "open": ""}
+    assert gain["decided_by"] == decided
     assert (told["result"], told["verdict"]["variant"]) == ("use", "gain")
     said = run("tree", "counting")[1]
     assert "gain +10" in said

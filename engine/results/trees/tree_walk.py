@@ -88,11 +88,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Deciding:
-    """The number that decided: its value, and what was needed (None where nothing was)."""
+    """The number that decided: its value, and what was needed (None where nothing was).
+
+    `open` says what the way goes on without, and a verdict does not: a second metric not shown to hold.
+    """
 
     number: DecidingNumber
     value: float | None
     needed: float | None
+    open: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +165,11 @@ def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
 
     Passed: gain and share reach what is needed, p is below alpha and the interval leaves out 0. One that
     holds 0 makes a gain not significant, with its lower end. (A gate with alpha over 0.05 asks for less than
-    a 95 % interval, so its p decides alone.) Where the second primary metric is down it is failed. Without p
-    below alpha it is underpowered when the study would miss the needed gain (or one point, where less is
-    needed) more often than one time in five and the interval does not exclude it, and not significant when
-    the numbers reach what is needed but noise may have made them. Everything else is failed.
+    a 95 % interval, so its p decides alone.) Where the second primary metric is down it is failed; where that
+    one is open the way goes on, and `Deciding.open` says so. Without p below alpha it is underpowered where the
+    study would miss the needed gain (or one point, where less is needed) more often than one time in five and
+    the interval does not exclude it, and not significant when the numbers reach what is needed but noise may
+    have made them. Everything else is failed.
     """
     gain, needed = measured.delta, gate.needed_gain(measured.reference_mean)
     if gain is None or measured.p is None:
@@ -179,9 +184,12 @@ def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
             return _too_few(share, wanted)
         if gate.alpha <= ALPHA and _holds_zero(measured):
             return "not significant", Deciding("interval", measured.ci_low, 0.0)
-        if measured.co_primary is not None and co_primary.standing(measured.co_primary) == co_primary.DOWN:
-            return "failed", Deciding("second metric", measured.co_primary["ci_high"], 0.0)
-        return "passed", Deciding("gain", gain, needed)
+        beside = measured.co_primary
+        stands = co_primary.HELD if beside is None else co_primary.standing(beside)
+        if beside is not None and stands == co_primary.DOWN:
+            return "failed", Deciding("second metric", beside["ci_high"], 0.0)
+        left = co_primary.beside_words(beside) if beside is not None and stands == co_primary.OPEN else ""
+        return "passed", Deciding("gain", gain, needed, left)
     if _underpowered(measured, max(needed, POINT)):
         return "underpowered", Deciding("detectable gain", measured.min_detectable_effect, max(needed, POINT))
     if not enough:

@@ -120,7 +120,8 @@ def deciding_words(deciding: Deciding) -> str:
     """Word the number that decided, and what was needed."""
     value, needed = deciding.value, deciding.needed
     if deciding.number == "gain":
-        return f"gain {signed_points(value)}, needed {signed_points(needed)}"
+        left = f"; no verdict yet: {deciding.open}" if deciding.open else ""
+        return f"gain {signed_points(value)}, needed {signed_points(needed)}{left}"
     if deciding.number == "share improved":
         return f"{percent(value)} of personas improve, needed {percent(needed)}"
     if deciding.number == "p":

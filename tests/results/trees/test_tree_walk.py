@@ -25,6 +25,7 @@ from engine.results.trees.tree_words import (
 )
 from engine.stats.compare import compare
 from engine.stats.pairing import pair
+from engine.stats.verdicts import verdict
 from engine.strategies.costs import Estimate
 from tests.results.trees.test_tree import SMALL
 from tests.stats.test_co_primary import beside
@@ -109,6 +110,16 @@ def test_a_gate_that_asks_for_less_than_the_interval_is_decided_by_p() -> None:
 def test_the_interval_that_decided_is_told() -> None:
     _, deciding = judge(GATE, measured(p=0.04, ci_low=-0.0012))
     assert deciding_words(deciding) == "95 % interval from \N{MINUS SIGN}0.1, needed above 0"
+
+
+@pytest.mark.parametrize(("low", "open_"), [(-0.09, True), (-0.03, False)])
+def test_a_gate_says_what_its_verdict_still_lacks(low: float, open_: bool) -> None:
+    told = measured(co_primary=beside(low, 0.03))
+    state, deciding = judge(GATE, told)
+    row = {"ci_low": told.ci_low, "ci_high": told.ci_high, "p_holm": told.p, "co_primary": told.co_primary}
+    assert (state, verdict(row)) == ("passed", "not clear" if open_ else "better")
+    assert ("no verdict yet" in deciding_words(deciding)) == open_
+    assert ("not shown to stay above" in deciding_words(deciding)) == open_
 
 
 def test_an_absolute_gate_looks_at_the_mean() -> None:
