@@ -166,10 +166,10 @@ def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
     Passed: gain and share reach what is needed, p is below alpha and the interval leaves out 0. One that
     holds 0 makes a gain not significant, with its lower end. (A gate with alpha over 0.05 asks for less than
     a 95 % interval, so its p decides alone.) Where the second primary metric is down it is failed; where that
-    one is open the way goes on, and `Deciding.open` says so. Without p below alpha it is underpowered where the
-    study would miss the needed gain (or one point, where less is needed) more often than one time in five and
-    the interval does not exclude it, and not significant when the numbers reach what is needed but noise may
-    have made them. Everything else is failed.
+    one is open the way goes on, and `Deciding.open` says so. Without p below alpha it is underpowered when
+    the study would miss the needed gain (or one point, where less is needed) more often than one time in five
+    and the interval does not exclude it, and not significant when the numbers reach what is needed but noise
+    may have made them. Everything else is failed.
     """
     gain, needed = measured.delta, gate.needed_gain(measured.reference_mean)
     if gain is None or measured.p is None:
