@@ -14,8 +14,8 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.wording import count
 from engine.data.assemble import Draft, Imported
+from engine.data.layouts.gathered import Gathered, identifier, rows_of
 from engine.data.layouts.layout import Sample, beside
-from engine.data.layouts.mapped import Gathered, identifier, rows_of
 from engine.data.layouts.tasks import BY_NAME, Task, task_asked, task_named, task_told
 from engine.data.mapping import Mapping, split_of
 from engine.data.packed import stem_of

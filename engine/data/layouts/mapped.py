@@ -2,24 +2,22 @@
 columns.
 
 Owns how rows become dialogues once each part has its column. Refuses a table that names no user, and says
-which column is missing; an id that cannot be part of a file's name is written another way, and still one
-person's.
+which column is missing.
 """
 
-import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.core.errors import EngineError, Fault, unknown_name
-from engine.core.types import Message, Persona, Role
-from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
+from engine.core.errors import EngineError, unknown_name
+from engine.core.types import Message, Role
+from engine.data.assemble import Draft, Imported
 from engine.data.layouts.branches import beginnings, followed
+from engine.data.layouts.gathered import Gathered, identifier, rows_of
 from engine.data.layouts.layout import Sample
-from engine.data.lines import absent_or_kind, kind_of
+from engine.data.lines import kind_of
 from engine.data.mapping import (
     Mapping,
     columns_of,
@@ -32,51 +30,12 @@ from engine.data.mapping import (
     value_at,
 )
 from engine.data.packed import stem_of
-from engine.data.rows import read_rows
-from engine.data.schema import BAD_ID, MAX_ID_LENGTH, is_number, shorten
+from engine.data.schema import is_number, shorten
 from engine.data.turns import Speech, Turns, role_of
 from engine.data.when import Days, days_of, found_in, read_time
 
 _ALL_BUT_HER = "*"
-_ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+\d+")
-_MOST_EXACT = 2**53
 _WHO_ANSWERS = " (say who answers: --map assistant=NAME)"
-_NOBODY = frozenset({"nan", "null", "none", "nat", "<na>"})
-
-
-@dataclass(slots=True)
-class Gathered:
-    """What a reader has gathered so far: personas with their texts, dialogues, faults, and what turns
-    became.
-    """
-
-    turns: Turns = field(default_factory=Turns)
-    characters: dict[str, str | None] = field(default_factory=dict)
-    drafts: list[Draft] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-
-    def wrong(self, file: str, line: int, *problems: str) -> None:
-        """Note problems of a row. Raises DataError where there are far too many."""
-        self.faults.extend(Fault(file, line, problem) for problem in problems)
-        refuse_too_many(self.faults, file)
-
-    def person(self, persona_id: str, character: Any = None) -> None:
-        """Note a person, and the first text that says something of her."""
-        text = character.strip() if isinstance(character, str) else ""
-        self.characters[persona_id] = self.characters.get(persona_id) or text or None
-
-    def imported(self, layout: str, *, ids_tell: bool, dates: str = "") -> Imported:
-        """Return all of it as a dataset."""
-        personas = [Persona(name, character) for name, character in self.characters.items()]
-        return assemble(
-            layout,
-            personas,
-            self.drafts,
-            self.faults,
-            counts=self.turns.counts,
-            ids_tell=ids_tell,
-            dates=dates,
-        )
 
 
 def recognises(sample: Sample) -> bool:
@@ -273,6 +232,16 @@ def _meta(row: dict[str, Any], mapping: Mapping) -> dict[str, Any]:
     return {column: value for column, value in found.items() if value is not None}
 
 
+def session_of(
+    row: dict[str, Any], mapping: Mapping, where: tuple[str, int], problems: list[str]
+) -> str | None:
+    """Return a dialogue's id; of one that has none, its file and row (`where`), which tell no order."""
+    if not mapping.session:
+        return identifier(f"{stem_of(Path(where[0]))}-{where[1]:06d}", "file", problems)
+    found = identifier(value_at(row, mapping.session), mapping.session, problems)
+    return found.zfill(4) if found is not None and is_number(found) else found
+
+
 # --- a turn a row
 
 
@@ -428,56 +397,3 @@ def _read_session(
     meta, split = first.meta, "".join(splits)
     when = turns[0].when
     gathered.drafts.append(Draft(user, session, made, meta, file, first.line, when=when, split=split))
-
-
-# --- ids
-
-
-def identifier(value: Any, column: str, problems: list[str]) -> str | None:
-    """Return what names a person or a dialogue: text or a whole number, written so that a file may bear it.
-
-    What no file's name may hold becomes "-", followed by six digits of the text's hash, so that two stay two.
-    "7.0" is 7: a column of whole numbers in which one is missing is written so.
-    """
-    if isinstance(value, float) and value.is_integer() and abs(value) < _MOST_EXACT:
-        value = int(value)
-    if (isinstance(value, float) and abs(value) >= _MOST_EXACT) or (
-        isinstance(value, str) and _ROUNDED.fullmatch(value.strip())
-    ):
-        problems.append(f"{column}: {value} was rounded, and may stand for several: export it as text")
-        return None
-    if value is None or isinstance(value, bool) or not isinstance(value, str | int):
-        problems.append(f"{column}: must be text or a whole number, is {absent_or_kind(value)}")
-        return None
-    text = str(value).strip()
-    if not text:
-        problems.append(f"{column}: empty")
-        return None
-    if text.lower() in _NOBODY:
-        problems.append(f"{column}: {text!r} is what programs write where nothing stands: it names none")
-        return None
-    text = text.removesuffix(".0") if is_number(text.removesuffix(".0")) else text
-    if not BAD_ID.search(text) and len(text.encode("utf-8")) <= MAX_ID_LENGTH:
-        return text
-    digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    plain = BAD_ID.sub("-", text).encode("utf-8", "ignore")[: MAX_ID_LENGTH - 10].decode("utf-8", "ignore")
-    return f"{plain.strip(' .')}-{digits}"
-
-
-def session_of(
-    row: dict[str, Any], mapping: Mapping, where: tuple[str, int], problems: list[str]
-) -> str | None:
-    """Return a dialogue's id; of one that has none, its file and row (`where`), which tell no order."""
-    if not mapping.session:
-        return identifier(f"{stem_of(Path(where[0]))}-{where[1]:06d}", "file", problems)
-    found = identifier(value_at(row, mapping.session), mapping.session, problems)
-    return found.zfill(4) if found is not None and is_number(found) else found
-
-
-def rows_of(path: Path, encoding: str, gathered: Gathered) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a file that can be read, with their numbers; the others are faults."""
-    for line in read_rows(path, encoding):
-        if line.value is None:
-            gathered.wrong(path.name, line.number, line.fault)
-        else:
-            yield line.number, line.value

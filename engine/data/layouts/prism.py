@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.assemble import Draft, Imported
+from engine.data.layouts.gathered import Gathered, identifier, rows_of
 from engine.data.layouts.layout import Sample, beside
-from engine.data.layouts.mapped import Gathered, identifier, rows_of
 from engine.data.mapping import Mapping
 from engine.data.when import found_in
 

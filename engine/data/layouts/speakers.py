@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.data.assemble import Draft, Imported
+from engine.data.layouts.gathered import Gathered, identifier, rows_of
 from engine.data.layouts.layout import Sample
-from engine.data.layouts.mapped import Gathered, identifier, rows_of
 from engine.data.lines import kind_of
 from engine.data.mapping import Mapping
 
