@@ -19,6 +19,7 @@ from engine.data.layouts.layout import Sample
 from engine.data.mapping import Mapping, columns_of, columns_used, read_mapping
 from engine.data.order import Order
 from engine.data.placed import split_as_placed
+from engine.data.schema import shorten
 from engine.data.sources import Source, read_source, samples_of
 from engine.data.splits import (
     MIN_DIALOGUES,
@@ -32,9 +33,11 @@ from engine.data.splits import (
     with_unanswered,
 )
 from engine.data.statistics import dataset_statistics
+from engine.domains.answer_metrics import HIGHEST, LOWEST, rating_of
+from engine.domains.chat import CHAT
 from engine.domains.domain import Domain
 from engine.domains.registry import find_domain, recognise
-from engine.domains.tasks import is_unanswered
+from engine.domains.tasks import LABELS, RATINGS, is_unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Ready:
         return self.imported.order.of(persona.persona_id for persona in self.dataset.personas)
 
 
+_MOST_LABELS, _LONGEST_LABEL = 20, 40
 _STILL = "metrics of what replies do are not applicable. Choose another one with --domain, if one fits."
 
 
@@ -96,7 +100,8 @@ def make_ready(ws: Workspace, source: Source, choices: Choices) -> Ready:
     still = (
         () if ready.acts else (f"No reply acts on anything that the domain {domain.name} knows: {_STILL}",)
     )
-    return replace(ready, notes=(*notes, *left_short, *told, *doubt, *still, *about_base))
+    replies = _said_of_replies(choices, domain, chosen)
+    return replace(ready, notes=(*notes, *left_short, *told, *doubt, *still, *replies, *about_base))
 
 
 def _mapping(
@@ -186,6 +191,26 @@ def _split(
         splits = keep_unseen(whole, splits, share=choices.unseen, seed=choices.seed)
         notes += (f"{count(len(splits.unseen), 'persona')} kept out of all training (unseen).",)
     return splits, notes
+
+
+def _said_of_replies(choices: Choices, domain: Domain, dataset: Dataset) -> tuple[str, ...]:
+    """What is said where the domain scores such replies badly: labels as texts, what is no rating as one."""
+    replies = [one.text for row in dataset.dialogues for one in row.messages if one.role == "assistant"]
+    off = [text for text in replies if not LOWEST <= (rating_of(text) or 0.0) <= HIGHEST]
+    if domain.name == RATINGS.name and off:
+        return (
+            f"{len(off)} of {count(len(replies), 'reply', 'replies')} are no rating from 1 to 5, first"
+            f" {shorten(off[0])}: bring them to that scale, or judge with --domain {LABELS.name}.",
+        )
+    kinds = sorted(set(replies))
+    is_few = len(kinds) <= min(_MOST_LABELS, len(replies) // 4) and max(map(len, kinds)) <= _LONGEST_LABEL
+    if choices.domain or domain.name != CHAT.name or not is_few:
+        return ()
+    ratings = "" if off else f", --domain {RATINGS.name} by how far a rating is off"
+    return (
+        f"All replies are one of {len(kinds)} ({', '.join(kinds[:5])}{', ...' if len(kinds) > 5 else ''}), of"
+        f" which similarity says little: --domain {LABELS.name} judges by accuracy{ratings}.",
+    )
 
 
 def _said_of_base(choices: Choices, domain: Domain, *, is_world: bool) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from engine.data.mapping import COLUMNS, PARTS, SEVERAL
 from engine.data.preview import Column, Preview
 from pages.shared import frame
 
+_COLUMNS = "Which column is what"
 _KEY = "data_look"
 _SHOWN_COLUMNS = 40
 _DAYS = {
@@ -80,7 +81,7 @@ def show(
 
 
 def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
-    here = partial(frame.on_this_page, controls=controls)
+    here = partial(frame.on_this_page, controls={**controls, "--map": _COLUMNS})
     if found.refused:
         st.error(f"It would be refused: {frame.plain(here(found.refused))}", icon=":material/error:")
         if found.remedy:
@@ -100,7 +101,9 @@ def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
         f" {frame.plain(told['domain'])}."
     )
     for failed in told["failed_checks"]:
-        st.warning(frame.plain(f"{failed[0].upper()}{failed[1:]}."), icon=":material/warning:")
+        st.warning(
+            frame.plain(f"{failed[0].upper()}{failed[1:].removesuffix('.')}."), icon=":material/warning:"
+        )
     for note in found.notes:
         st.caption(frame.plain(here(note)))
 
@@ -129,7 +132,7 @@ def _form(found: Preview, word: str, command: Callable[[Mapping[str, str]], str]
     looks = st.session_state.get(f"{_KEY}_count", 0)
     with st.container():
         guessed = any(column.part for column in found.columns)
-        with st.expander("Which column is what", expanded=guessed or bool(found.refused)):
+        with st.expander(_COLUMNS, expanded=guessed or bool(found.refused)):
             chosen = _columns(found.columns[:_SHOWN_COLUMNS], looks)
             if len(found.columns) > _SHOWN_COLUMNS:
                 st.caption(

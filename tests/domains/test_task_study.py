@@ -171,6 +171,10 @@ def test_the_pages_and_the_terminal_say_the_same(
     lines = [line for line in capsys.readouterr().out.splitlines() if "better" in line or "worse" in line]
     assert any("closer" in line and "better" in line for line in lines)
     assert any("farther" in line and "worse" in line for line in lines)
+    assert main(["compare", "--workspace", str(ws.root), "--criteria"]) == 0
+    assert (
+        "The criteria are of embedding similarity, which this study does not score" in capsys.readouterr().err
+    )
 
 
 def test_the_report_tells_errors_on_their_own_scale_and_less_as_better(ws: Workspace) -> None:
