@@ -319,7 +319,7 @@ def _show_criteria(ws: Workspace, found: Record) -> None:
     """A line a variant and band: reached over unified, reached with the study's value, what is missing."""
     if not found["criteria"]:
         is_scored = criteria.DECIDES in of_study(ws)
-        label = METRICS[criteria.DECIDES].label.lower()
+        label = METRICS[criteria.DECIDES].named
         without = f"The criteria are of {label}, which this study does not score."
         note("The criteria need unified, which is not scored under this protocol." if is_scored else without)
         return
