@@ -3,7 +3,7 @@
 Owns the order of these steps, which an import and a look before it share, and the card that tells of them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.core.base_folder import EMBEDDED
@@ -42,7 +42,9 @@ from engine.domains.tasks import LABELS, RATINGS, is_unanswered
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Everything about to be written. `domain` is what the data is about, named or recognised."""
+    """Everything about to be written. `domain` is what the data is about, named or recognised; `asked` is
+    what the user chose of who and what is taken.
+    """
 
     source: Source
     imported: Imported
@@ -53,6 +55,7 @@ class Ready:
     notes: tuple[str, ...]
     short: dict[str, int]
     columns: tuple[str, ...] = ()
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def acts(self) -> bool:
@@ -94,7 +97,7 @@ def make_ready(ws: Workspace, source: Source, choices: Choices) -> Ready:
     splits, told = _split(chosen, given, imported, choices)
     refuse_empty_split(chosen, splits)
     domain = find_domain(ws, choices.domain) if choices.domain else recognise(ws, chosen)
-    ready = Ready(source, imported, chosen, splits, domain, faults, notes, short, columns)
+    ready = Ready(source, imported, chosen, splits, domain, faults, notes, short, columns, choices.asked)
     doubt = ready.order.notes() if splits.scheme == "by-time" else ()
     about_base = _said_of_base(choices, domain, is_world=source.world is not None)
     still = (
@@ -276,6 +279,7 @@ def card_of(ready: Ready, digest: str) -> dict[str, Any]:
         "left_out": [{"file": fault.file, "line": fault.line, "what": fault.what} for fault in ready.faults],
         "turns": dict(ready.imported.counts),
         "short": ready.short,
+        "asked": ready.asked,
     }
     mapped = {"mapping": dict(ready.imported.mapping), "columns": list(ready.columns)}
     card |= mapped if ready.imported.mapping else {}
