@@ -166,6 +166,11 @@ def test_the_pages_and_the_terminal_say_the_same(
     app = open_page(ws, "compare", split="val")
     assert not app.exception
     assert "closer" in texts(app)
+    assert "on these very scores would gain −" in texts(app)
+    point = "A point is one percent of unified's MAE; less of it is a gain."
+    assert point in texts(open_page(ws, "home"))
+    assert main(["tree", "quick-wins", "--workspace", str(ws.root)]) == 0
+    assert point in capsys.readouterr().out
     for page, asked in (("persona", {"persona": "u03", "variant": "closer", "split": "val"}), ("data", {})):
         assert not open_page(ws, page, **asked).exception
     row = compare_variants(ws, split="val")["rows"][1]
