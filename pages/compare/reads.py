@@ -11,7 +11,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
 from engine.results import marks, store
-from engine.results.comparing import leakage, looks, losses, pairings
+from engine.results.comparing import leakage, losses, pairings
 from engine.results.comparing.headline import Headline
 from engine.results.comparing.headline import headline as engine_headline
 from engine.results.comparing.leakage import Leakage
@@ -51,11 +51,7 @@ def _within(ws: Workspace, asked: Asked) -> dict[str, Any]:
     return pairings.compare_within(ws, _whole(ws, asked, margin=0.0), members, margin=asked.margin)
 
 
-def _with_looks(ws: Workspace) -> str:
-    return f"{reads.version(ws)} {looks.size(ws)}"
-
-
-@reads.lasting(Headline, until=_with_looks)
+@reads.lasting(Headline, until=reads.with_looks)
 def headline(ws: Workspace, asked: Asked) -> Headline:
     """Return what the comparison comes down to; a choice of val that nobody judged on test stays unjudged."""
     return engine_headline(ws, _whole(ws, asked, margin=0.0), compared=reads.compared)

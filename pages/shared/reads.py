@@ -46,6 +46,7 @@ R = TypeVar("R")
 
 _COPIED = st.cache_data(ttl=3600, max_entries=128, show_spinner=False)
 SHARED = st.cache_resource(ttl=3600, max_entries=8, show_spinner=False)
+_COMPARISONS = st.cache_resource(ttl=3600, max_entries=128, show_spinner=False)
 
 
 @once_a_drawing
@@ -125,7 +126,12 @@ def _with_plans(ws: Workspace) -> str:
     return f"{version(ws)} {frozen.size(ws)}"
 
 
-_compared = lasting(dict[str, Any], until=_with_plans)(compare_variants)
+def with_looks(ws: Workspace) -> str:
+    """What changes with the results, and with what was judged on test."""
+    return f"{version(ws)} {looks.size(ws)}"
+
+
+_compared = lasting(dict[str, Any], until=_with_plans, cache=_COMPARISONS)(compare_variants)
 scores, example_rows, variants = kept(store.score_table), kept(store.example_rows), kept(store.variants)
 missing = kept(store.missing)
 
@@ -156,7 +162,8 @@ class NotJudged(EngineError):
 def compared(ws: Workspace, **asked: Any) -> dict[str, Any]:
     """Return a comparison as `compare_variants` does, kept; what it shows of test was judged by a press.
 
-    No page comes to test by another way. Raises NotJudged where variants that val can choose wait for theirs.
+    All sessions read one object, and nobody may change it. No page comes to test by another way. Raises
+    NotJudged where variants that val can choose wait for theirs.
     """
     if asked.get("split", "test") == "test":
         metric = metrics.chosen(ws, asked.get("metric"))
