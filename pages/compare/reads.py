@@ -23,7 +23,6 @@ from engine.show.persona.replies import Answered, answered
 from engine.stats import routing
 from engine.stats.compare import effects_of
 from engine.stats.routing import Hindsight
-from engine.strategies.plan import look
 from pages.shared import reads
 
 
@@ -139,7 +138,7 @@ def true_gains(ws: Workspace, asked: Asked, variant: str) -> dict[str, float]:
 def clusters(ws: Workspace) -> Mapping[str, int]:
     """Return each persona's cluster by the newest clustering; empty where there is none that can be read."""
     try:
-        return dict(newest(ws, look(ws)))
+        return dict(newest(ws, reads.look(ws)))
     except EngineError:  # without a base model or a readable clustering there is nothing to filter by
         return {}
 

@@ -23,7 +23,7 @@ from engine.show.run_words import changed_words, title_of
 from engine.stats.verdicts import BETTER, WORSE, verdict
 from engine.strategies.costs import together, words
 from engine.strategies.faults import way_in
-from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.plan import Plan, Seen, plan
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS, Sweep
 from pages.shared import frame, launch, reads
@@ -82,7 +82,7 @@ class Card:
 
 def show(ws: Workspace) -> None:
     """Show every experiment as a card, by question or by time, with filters in the address."""
-    seen = look(ws)
+    seen = reads.look(ws)
     found, reference = results(ws)
     cards = [_card(ws, entry, seen, found) for entry in seen.known.values()]
     shown, order = _filtered(cards)

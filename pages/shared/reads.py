@@ -37,6 +37,8 @@ from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import set_scene
 from engine.results.study import autopilot
 from engine.serve.conversation import choices
+from engine.strategies.plan import Seen
+from engine.strategies.plan import look as plan_look
 from pages.shared import aside
 from pages.shared.drawing import once_a_drawing
 
@@ -148,6 +150,12 @@ def protocols(ws: Workspace) -> pd.DataFrame:
 
 dataset, splits, domain = load_dataset, load_splits, domain_of  # the first two are kept by the engine
 personas, persona = load_personas, load_persona
+
+
+@once_a_drawing
+def look(ws: Workspace) -> Seen:
+    """Return what a plan is made from, looked up once a drawing."""
+    return plan_look(ws)
 
 
 class NotJudged(EngineError):
