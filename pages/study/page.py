@@ -26,7 +26,7 @@ from engine.runs.records import RunRecord
 from engine.show.run_words import title as run_title
 from engine.show.run_words import underway
 from engine.strategies import registry
-from engine.strategies.plan import Seen, look
+from engine.strategies.plan import Seen
 from pages.shared import frame, judging, launch, reads
 from pages.study import answer, onward, tree_node, tree_tools
 from pages.study import upload as study_upload
@@ -65,7 +65,7 @@ def show() -> None:
     offered = False
     waiting: list[reads.NotJudged] = []
     with frame.boundary():  # what is not sound hides nothing but itself
-        seen = look(ws)
+        seen = reads.look(ws)
         tree = tree_library.find(ws, name)
         with choices:
             with frame.boundary():
