@@ -10,6 +10,7 @@ from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import SCHEME_WORDS, SPLIT_WORDS, count, duration, spelled
+from engine.data.archive import UPLOAD
 from engine.results.checks import failed_words
 from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
@@ -218,7 +219,8 @@ def _commands(gathered: Gathered, done: list[RunRecord]) -> Iterator[str]:
     """What is typed to make it again, in a folder of one's own that the reader calls W."""
     config, card, there = gathered.config, gathered.card, {"workspace": "W"}
     if card.get("importer") != EXPERIMENT:
-        made = {"dataset": config["dataset"]["source"], "split": config["split"]}
+        source = config["dataset"]["source"].removeprefix(UPLOAD)  # the reader has the file by that name
+        made = {"dataset": source, "split": config["split"]}
         made |= {name: (card.get("world") or {}).get(name) for name in ("personas", "dialogues")}
         made |= {"base": config["base"], "seed": config["seed"], "map": card.get("mapping")}
         yield command_line("init", options={**made, **card.get("asked", {}), **there})

@@ -14,7 +14,7 @@ from engine.cli import main
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import signed_points
-from engine.data import load_dataset, load_splits, prepare
+from engine.data import load_dataset, load_splits, prepare, prepare_upload
 from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
@@ -178,6 +178,16 @@ def test_they_say_of_a_table_what_was_said_of_it(tmp_path: Path, tiny_base: Path
     names = ("domain", "split", "seed", "base")
     assert [again.read_config()[name] for name in names] == [ws.read_config()[name] for name in names]
     assert load_splits(again).unseen == load_splits(ws).unseen != frozenset()
+
+
+def test_of_an_upload_they_name_the_file(tmp_path: Path, tiny_base: Path) -> None:
+    rows = [f"{who},{day},q {who} {day},a {day}" for who in "uvw" for day in range(6)]
+    file = "\n".join(["user,session,input,output", *rows]).encode()
+    ws = Workspace(tmp_path / "one")
+    prepare_upload(ws, [("mine.csv", file)], base=str(tiny_base))
+    assert ws.read_config()["dataset"]["source"] == "upload of mine.csv"
+    text = write_report(ws, tmp_path / "out").markdown.read_text()
+    assert "python -m engine init --dataset mine.csv " in text
 
 
 def store_hash(ws: Workspace) -> str:
