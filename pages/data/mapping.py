@@ -17,6 +17,8 @@ from engine.data.preview import Column, Preview
 from pages.shared import frame
 
 _COLUMNS = "Which column is what"
+# What a mapping says that no column does has a field of its own.
+_FIELDS = {"--map assistant=NAME": "Who answers", "--map encoding": "Encoding"}
 _KEY = "data_look"
 _SHOWN_COLUMNS = 40
 _DAYS = {
@@ -74,14 +76,14 @@ def show(
         st.subheader("What would come of it", anchor=False)
         named = frame.plain(found.layout) if found.layout else "no layout that is known"
         st.caption(f"{frame.plain(found.source)}: {named}.")
-        _outcome(found, controls)
-        _left_out(found)
+        here = partial(frame.on_this_page, controls={**_FIELDS, **controls, "--map": _COLUMNS})
+        _outcome(found, here)
+        _left_out(found, here)
         _rows(found)
         return _form(found, word, lambda parts: command({**held.options, "map": parts}))
 
 
-def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
-    here = partial(frame.on_this_page, controls={**controls, "--map": _COLUMNS})
+def _outcome(found: Preview, here: Callable[[str], str]) -> None:
     if found.refused:
         st.error(f"It would be refused: {frame.plain(here(found.refused))}", icon=":material/error:")
         if found.remedy:
@@ -108,12 +110,12 @@ def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
         st.caption(frame.plain(here(note)))
 
 
-def _left_out(found: Preview) -> None:
+def _left_out(found: Preview, here: Callable[[str], str]) -> None:
     if found.left_out:
         st.markdown("**Left out, and why**")
         frame.table(
             {
-                "Why": [reason.what for reason in found.left_out],
+                "Why": [here(reason.what) for reason in found.left_out],
                 "Times": [reason.times for reason in found.left_out],
                 "First": [reason.first for reason in found.left_out],
             },
