@@ -163,7 +163,7 @@ class NotJudged(EngineError):
     (of `compare_variants`)."""
 
     def __init__(self, metric: Metric, waiting: Sequence[str], asked: Mapping[str, Any]) -> None:
-        super().__init__(f"{', '.join(waiting)}: not judged on test yet in {metric.label.lower()}.")
+        super().__init__(f"{', '.join(waiting)}: not judged on test yet in {metric.named}.")
         self.metric, self.waiting, self.asked = metric, tuple(waiting), dict(asked)
 
 

@@ -12,6 +12,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import ago, count
 from engine.data import prepare
 from engine.data.worlds import ABOUT
+from engine.domains import metrics
 from engine.results import store
 from engine.results.study import autopilot
 from engine.results.study import standing as study
@@ -19,7 +20,7 @@ from engine.results.study.picture import picture as tree_picture
 from engine.results.study.standing import Stand, clusters
 from engine.results.trees import tree_library
 from engine.results.trees.tree import Node, Tree
-from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
+from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words, scale_words
 from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.show.run_words import title as run_title
@@ -258,7 +259,9 @@ def _study(ws: Workspace, stood: Stand, seen: Seen, *, offered: bool) -> None:
             key=f"home_map_{stood.tree.name}",
             on_choose=lambda name: frame.choose(_PAGE, "node", name),
         )
-        st.caption(_KEY.format(reference=frame.plain(stood.tree.reference)))
+        reference = frame.plain(stood.tree.reference)
+        scale = scale_words(metrics.chosen(ws, stood.tree.gate.metric), reference)
+        st.caption(f"{_KEY.format(reference=reference)} {scale}")
 
 
 def _chosen_node(stood: Stand) -> Node:

@@ -116,11 +116,13 @@ _RINGS: Final = np.vstack(  # the middle itself, then rings around it, the neare
 def route_chart(route: Route) -> Spec:
     """Return each candidate's gain over the fallback on val, and the margin it had to beat as a line."""
     metric = METRICS[route.metric]
+    factor = metric.sign * metric.factor
     rows = [
         {
             "variant": one.variant,
-            "gain": metric.factor * one.gain,
-            "words": f"{metric.change(one.gain)}{', chosen' if one.variant == route.variant else ''}",
+            "gain": factor * one.gain,
+            "words": metric.change(metric.sign * one.gain)
+            + (", chosen" if one.variant == route.variant else ""),
             "verdict": BETTER if one.variant == route.variant else WORSE if one.gain < 0 else EQUAL,
             "mean": metric.level(one.mean),
         }
@@ -128,7 +130,7 @@ def route_chart(route: Route) -> Spec:
         if one.gain is not None
     ]
     spec = _filled(_route_template(route.fallback, metric.in_points), 28 * max(1, len(rows)) + _AXIS, rows)
-    spec["datasets"][_EDGES] = pd.DataFrame({"margin": [metric.factor * route.margin]})
+    spec["datasets"][_EDGES] = pd.DataFrame({"margin": [factor * route.margin]})
     return _marking(spec, route.variant)
 
 
