@@ -30,7 +30,7 @@ PARTS: Final[dict[str, str]] = {
     "input": "what was asked (several: a+b)",
     "output": "what was replied",
     "system": "the data's own instruction; none leaves those of the turns out",
-    "character": "a text about the person",
+    "character": "a text about the person, or a list of sentences",
     "meta": "what else to keep of a dialogue (several: a+b)",
     "split": "train, val or test",
     "assistant": "the name of the speaker who replies (several: a+b; * for all but the user; no column)",
@@ -40,6 +40,8 @@ PARTS: Final[dict[str, str]] = {
 }
 COLUMNS: Final = tuple(name for name, what in PARTS.items() if "no column)" not in what)
 SEVERAL: Final = ("input", "meta")
+PLACES: Final = ("_file", "_folder")
+"""What a row's file and its folder are called, as columns of a place that holds several files."""
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "user": (
         "persona_id", "user_id", "userid", "customer_id", "customerid", "customer", "reviewerid",
@@ -65,7 +67,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "chosen", "target",
     ),
     "system": ("system", "system_prompt", "system_string", "system_message"),
-    "character": ("character", "self_description", "user_profile", "bio", "persona_text"),
+    "character": ("character", "self_description", "user_profile", "bio", "persona_text", "personality"),
     "split": ("split", "partition", "subset"),
     "turn": (
         "turn", "turn_id", "turn_idx", "turn_index", "turn_number", "message_index", "utterance_index",
@@ -331,7 +333,7 @@ def _refuse_unknown(given: Mapping, rows: Sequence[Any], columns: Sequence[str],
     for name in COLUMNS:
         for column in parts_of(given, name):
             within = name in ("role", "text") and column in inner
-            if column in columns or within or (name == "system" and given.drops_system):
+            if column in columns or column in PLACES or within or (name == "system" and given.drops_system):
                 continue
             error = unknown_name(
                 "column", column, (*columns, *inner) if name in ("role", "text") else columns

@@ -23,6 +23,7 @@ from engine.data.layouts.layout import Sample
 from engine.data.layouts.registry import recognised
 from engine.data.mapping import (
     COLUMNS,
+    PLACES,
     Mapping,
     columns_of,
     complete,
@@ -104,7 +105,7 @@ def preview_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> 
     with tempfile.TemporaryDirectory(prefix="persona-lab-") as scratch:
         folder = Path(scratch) / "source"
         unpack_upload(files, folder)
-        return _look(ws, Source(f"upload of {named(files)}", folder), choices)
+        return _look(ws, Source(named(files), folder), choices)
 
 
 def _look(ws: Workspace, source: Source, choices: Choices) -> Preview:
@@ -156,7 +157,11 @@ def _mapping(said: Mapping, shown: Sequence[Sample], ready: Ready | None) -> Map
 def _columns(shown: Sequence[Sample], mapping: Mapping) -> tuple[Column, ...]:
     rows = [row for one in shown for row in one.rows]
     part = {column: name for name in COLUMNS for column in parts_of(mapping, name)}
-    return tuple(Column(name, _example(name, rows), part.get(name, "")) for name in columns_of(rows))
+    columns = [Column(name, _example(name, rows), part.get(name, "")) for name in columns_of(rows)]
+    if len(shown) > 1:
+        where = zip(PLACES, (shown[0].stem, shown[0].path.parent.name), strict=True)
+        columns += [Column(name, value, part.get(name, "")) for name, value in where]
+    return tuple(columns)
 
 
 def _example(column: str, rows: Sequence[dict[str, Any]]) -> str:

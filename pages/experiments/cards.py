@@ -23,7 +23,7 @@ from engine.show.run_words import changed_words, title_of
 from engine.stats.verdicts import BETTER, WORSE, verdict
 from engine.strategies.costs import together, words
 from engine.strategies.faults import way_in
-from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.plan import Plan, Seen, plan
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS, Sweep
 from pages.shared import frame, launch, reads
@@ -82,7 +82,7 @@ class Card:
 
 def show(ws: Workspace) -> None:
     """Show every experiment as a card, by question or by time, with filters in the address."""
-    seen = look(ws)
+    seen = reads.look(ws)
     found, reference = results(ws)
     cards = [_card(ws, entry, seen, found) for entry in seen.known.values()]
     shown, order = _filtered(cards)
@@ -95,12 +95,21 @@ def show(ws: Workspace) -> None:
     folded = len(shown) > _FEW
     for group in _groups(shown):
         own = [card for card in shown if card.experiment.group == group]
-        with st.expander(_family(group, own), expanded=not folded):
-            _grid(own, draw)
+        with _fold(_family(group, own), group, expanded=not folded) as fold:
+            if fold.open:
+                _grid(own, draw)
     if len(shown) == len(cards):
         names = ", ".join(sweep.title for sweep in SWEEPS.values())
-        with st.expander(f"**What does one setting change?** Sweeps: {frame.plain(names)}"):
-            _grid(list(SWEEPS.values()), _sweep)
+        label = f"**What does one setting change?** Sweeps: {frame.plain(names)}"
+        with _fold(label, "sweeps", expanded=False) as fold:
+            if fold.open:
+                _grid(list(SWEEPS.values()), _sweep)
+
+
+def _fold(label: str, name: str, *, expanded: bool) -> Any:
+    """A part that is drawn once it is open."""
+    key = f"experiments_fold_{name}_{expanded}"
+    return st.expander(label, expanded=expanded, key=key, on_change="rerun")
 
 
 def _family(group: str, own: Sequence[Card]) -> str:

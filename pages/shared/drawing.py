@@ -2,7 +2,8 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
@@ -26,6 +27,18 @@ _seen: ContextVar[_Seen | None] = ContextVar("seen", default=None)
 def begin() -> None:
     """Look anew at what there is: a page is drawn from here on, or something has been changed."""
     _seen.set(_Seen(time.monotonic()))
+
+
+@contextmanager
+def drawn() -> Iterator[None]:
+    """Draw a page, or a part of one that is drawn anew alone: what is looked up is forgotten at the end."""
+    within = _seen.get() is not None
+    begin()
+    try:
+        yield
+    finally:
+        if not within:
+            _seen.set(None)
 
 
 def once_a_drawing(look: Callable[P, R]) -> Callable[P, R]:

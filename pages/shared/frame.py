@@ -164,6 +164,7 @@ def closed(least: Role = "run") -> str:
     return "This workspace is read-only." if torn is None else torn.message
 
 
+@drawing.once_a_drawing
 def is_narrow() -> bool:
     """Say whether the screen is a telephone's, as the browser said when the page was loaded (narrow.js)."""
     return st.context.cookies.get("persona_lab_narrow") == "1"
@@ -261,12 +262,11 @@ def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
 
     @functools.wraps(function)
     def inside(*args: Given.args, **kwargs: Given.kwargs) -> None:
-        drawing.begin()
         token = _part.set(function.__qualname__)
         said: dict[str, str] = st.session_state.get(_SAID, {})
         st.session_state[_SAID] = {told: by for told, by in said.items() if by != _part.get()}
         try:
-            with boundary():
+            with drawing.drawn(), boundary():
                 function(*args, **kwargs)
         finally:
             _part.reset(token)

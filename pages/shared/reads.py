@@ -37,6 +37,8 @@ from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import set_scene
 from engine.results.study import autopilot
 from engine.serve.conversation import choices
+from engine.strategies.plan import Seen
+from engine.strategies.plan import look as plan_look
 from pages.shared import aside
 from pages.shared.drawing import once_a_drawing
 
@@ -46,6 +48,7 @@ R = TypeVar("R")
 
 _COPIED = st.cache_data(ttl=3600, max_entries=128, show_spinner=False)
 SHARED = st.cache_resource(ttl=3600, max_entries=8, show_spinner=False)
+_COMPARISONS = st.cache_resource(ttl=3600, max_entries=128, show_spinner=False)
 
 
 @once_a_drawing
@@ -125,7 +128,12 @@ def _with_plans(ws: Workspace) -> str:
     return f"{version(ws)} {frozen.size(ws)}"
 
 
-_compared = lasting(dict[str, Any], until=_with_plans)(compare_variants)
+def with_looks(ws: Workspace) -> str:
+    """What changes with the results, and with what was judged on test."""
+    return f"{version(ws)} {looks.size(ws)}"
+
+
+_compared = lasting(dict[str, Any], until=_with_plans, cache=_COMPARISONS)(compare_variants)
 scores, example_rows, variants = kept(store.score_table), kept(store.example_rows), kept(store.variants)
 missing = kept(store.missing)
 
@@ -144,19 +152,26 @@ dataset, splits, domain = load_dataset, load_splits, domain_of  # the first two 
 personas, persona = load_personas, load_persona
 
 
+@once_a_drawing
+def look(ws: Workspace) -> Seen:
+    """Return what a plan is made from, looked up once a drawing."""
+    return plan_look(ws)
+
+
 class NotJudged(EngineError):
     """Test is asked for verdicts that nobody has seen yet: `waiting` names the variants, `asked` the question
     (of `compare_variants`)."""
 
     def __init__(self, metric: Metric, waiting: Sequence[str], asked: Mapping[str, Any]) -> None:
-        super().__init__(f"{', '.join(waiting)}: not judged on test yet in {metric.label.lower()}.")
+        super().__init__(f"{', '.join(waiting)}: not judged on test yet in {metric.named}.")
         self.metric, self.waiting, self.asked = metric, tuple(waiting), dict(asked)
 
 
 def compared(ws: Workspace, **asked: Any) -> dict[str, Any]:
     """Return a comparison as `compare_variants` does, kept; what it shows of test was judged by a press.
 
-    No page comes to test by another way. Raises NotJudged where variants that val can choose wait for theirs.
+    All sessions read one object, and nobody may change it. No page comes to test by another way. Raises
+    NotJudged where variants that val can choose wait for theirs.
     """
     if asked.get("split", "test") == "test":
         metric = metrics.chosen(ws, asked.get("metric"))

@@ -3,7 +3,7 @@
 import engine  # noqa: F401 - first: it sees to libraries that `python -OO` would break
 from pages.shared import dock, drawing, frame
 
-drawing.begin()
-page = frame.draw()
-dock.show()
-page.run()
+with drawing.drawn():
+    page = frame.draw()
+    dock.show()
+    page.run()

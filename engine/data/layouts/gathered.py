@@ -16,7 +16,7 @@ from engine.core.types import Persona
 from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
 from engine.data.lines import absent_or_kind
 from engine.data.rows import read_rows
-from engine.data.schema import BAD_ID, MAX_ID_LENGTH, is_number
+from engine.data.schema import BAD_ID, MAX_ID_LENGTH, is_number, read_character
 from engine.data.turns import Turns
 
 _ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+\d+")
@@ -42,8 +42,8 @@ class Gathered:
 
     def person(self, persona_id: str, character: Any = None) -> None:
         """Note a person, and the first text that says something of her."""
-        text = character.strip() if isinstance(character, str) else ""
-        self.characters[persona_id] = self.characters.get(persona_id) or text or None
+        text = read_character(character, [])
+        self.characters[persona_id] = self.characters.get(persona_id) or text
 
     def imported(self, layout: str, *, ids_tell: bool, dates: str = "") -> Imported:
         """Return all of it as a dataset."""
