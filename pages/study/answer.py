@@ -90,7 +90,7 @@ def _one(row: Row, place: str, metric: Metric) -> None:
     icon, colour = _SIGNS.get(word, _OPEN)
     name = frame.plain(str(row["variant"]))
     told = frame.plain(f"{metric.change(row['delta'])}{spread}")
-    st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon} {word}]")
+    st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon}\N{NO-BREAK SPACE}{word}]")
 
 
 @reads.lasting(dict[str, list[Any]])
