@@ -151,7 +151,7 @@ def _equality_table(studies: int, seed: int) -> Told:
     rows, most = [], 0.0
     for n in SIZES:
         for shape in SHAPES:
-            false, found = equality(shape, n, studies=max(400, studies // 5), seed=seed)
+            false, found = equality(shape, n, studies=studies, seed=seed)
             most = max(most, false if shape.promised else 0.0)
             rows.append((str(n), shape.name, f"**{_percent(false)}**", _percent(found)))
     met = most <= MOST_ERRORS
@@ -169,10 +169,7 @@ def _power_table(studies: int, seed: int) -> Told:
     rows = []
     for n in SIZES:
         for family in (1, 5, FAMILY):
-            cells = [
-                _percent(power(shape, n, family=family, studies=max(500, studies // 4), seed=seed))
-                for shape in shapes
-            ]
+            cells = [_percent(power(shape, n, family=family, studies=studies, seed=seed)) for shape in shapes]
             rows.append((str(n), str(family), f"{detectable(n, family):.2f}", *cells))
     note = (
         "How often the verdict finds the difference that the app calls detectable in so large a family; "
@@ -186,7 +183,7 @@ def _whom_table(studies: int, seed: int) -> Told:
     rows = []
     for n in SIZES:
         for mean, between in ((0.15, 0.0), (0.15, 0.15), (0.15, 0.3), (0.3, 0.6)):
-            one = for_whom(n, mean=mean, between=between, studies=max(500, studies // 5), seed=seed)
+            one = for_whom(n, mean=mean, between=between, studies=studies, seed=seed)
             counted = (one.called, one.effect_held, one.true_share, one.raw_share, one.model_share)
             rows.append((str(n), f"{mean}", f"{between}", *map(_percent, (*counted, one.share_held))))
     note = (
@@ -207,9 +204,7 @@ def _whom_over_seeds_table(studies: int, seed: int) -> str:
     rows = []
     for n, k in ((20, 3), (20, 5), (200, 3)):
         for between, again in ((0.0, 0.0), (0.0, 0.3), (0.3, 0.0), (0.3, 0.3)):
-            one, plain = whom_over_seeds(
-                n, k, between=between, again=again, studies=max(500, studies // 5), seed=seed
-            )
+            one, plain = whom_over_seeds(n, k, between=between, again=again, studies=studies, seed=seed)
             counted = (one.called, plain, one.effect_held, one.true_share, one.raw_share, one.model_share)
             told = map(_percent, (*counted, one.share_held))
             rows.append((str(n), str(k), f"{between}", f"{again}", *told))
@@ -334,8 +329,7 @@ differences. What is counted is the app's own code. Made with {versions} by
     {command}
 
 With {studies:,} studies a share of 95 or of 5 % is known to about {_error(0.95, studies)} points, one of
-80 % to {_error(0.8, studies)}. Families with truly better variants rest on half as many, the tables of
-equality, power and single personas on a fourth or a fifth.
+80 % to {_error(0.8, studies)}. Families with truly better variants rest on half as many.
 
 {ABOUT}"""
 

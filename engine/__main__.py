@@ -4,6 +4,7 @@ The one place that stands in no room and may know all: it tells runs, which know
 what these names mean. Imports as little as the process at hand needs.
 """
 
+import signal
 import sys
 from typing import Any, cast
 
@@ -34,6 +35,8 @@ def receive_keys() -> None:
 
 def main() -> None:
     """Start what the arguments name; the last words of a process are its exit code."""
+    if sys.argv[1:2] in (["supervise"], ["work"]):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # to be seen as what ended it, and lost in no import
     match sys.argv[1:]:
         case ["supervise", root, run_id, attempt]:
             from engine.core import keyring

@@ -2,12 +2,12 @@
 
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 
 import click
 
+from engine.cli import ending
 from engine.cli.frame import note, show_error, show_warnings, steady_streams
 from engine.core.errors import EngineError, refusal
 
@@ -130,8 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_error(told, as_json=as_json)
         return 1
     except (click.Abort, KeyboardInterrupt):
-        show_error(EngineError("Interrupted."), as_json=as_json)
-        return 130
+        return _interrupted(as_json)
+    except Exception:
+        if not ending.heard():
+            raise
+        return _interrupted(as_json)  # a library made another error of it
     return code if isinstance(code, int) else 0
 
 
@@ -140,8 +143,14 @@ def run() -> None:
 
     Told to end, it ends as by Ctrl-C: nothing stays half written.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ending.listen()
     sys.exit(main())
+
+
+def _interrupted(as_json: bool) -> int:
+    ending.heard()
+    show_error(EngineError("Interrupted."), as_json=as_json)
+    return 130
 
 
 def _usage_hint(error: click.UsageError) -> str:

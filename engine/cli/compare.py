@@ -12,12 +12,13 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.integrity import warn_changed
+from engine.core.paths import Workspace
 from engine.core.plain import in_cell
 from engine.core.wording import count, known, percent, percents, points, signed_points
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
-from engine.domains.metrics import METRICS
-from engine.results.comparing import row_role, unseen
+from engine.domains.metrics import METRICS, of_study
+from engine.results.comparing import criteria, row_role, unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import without_repeats
 from engine.show.for_whom import differing
@@ -100,7 +101,7 @@ def compare(
     plain = found if with_repeats or asked["variants"] else _without_repeats(found)
     call.answer(
         {**found, "headline": told and told.as_json()},
-        lambda: show(plain, headline=told.words if told else (), with_criteria=with_criteria),
+        lambda: show(call.ws, plain, headline=told.words if told else (), with_criteria=with_criteria),
     )
     left_out = len(found["rows"]) - len(plain["rows"])
     if left_out and not call.as_json:
@@ -189,7 +190,7 @@ def print_csv(rows: Sequence[Record]) -> None:
     writer.writerows({name: in_cell(value) for name, value in row.items()} for row in told)
 
 
-def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = False) -> None:
+def show(ws: Workspace, found: Record, *, headline: Sequence[str] = (), with_criteria: bool = False) -> None:
     """Print what it comes down to, the leaderboard, the criteria where asked for, and the remarks on
     stderr."""
     metric = METRICS[found["metric"]]
@@ -197,16 +198,16 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     title = f"{metric.label} on {where}, {metric.scale_words}, against {found['reference']}"
     for line in headline:
         out().print(Text(line), soft_wrap=True)
-    if told := unseen.words(found):
+    if told := unseen.words(ws, found):
         note(told)
     _show_table(found, title)
     if with_criteria:
-        _show_criteria(found)
+        _show_criteria(ws, found)
     for line in _remarks(found, metric):
         note(line)
     if (second := found["unseen"]) is not None:
         out().print()
-        show(second)
+        show(ws, second)
 
 
 def _without_repeats(found: Record) -> Record:
@@ -314,10 +315,13 @@ def _share(row: Record) -> str:
     return f"{percent(row['share_improved'])} ({percents(row['share_low'], row['share_high'])})"
 
 
-def _show_criteria(found: Record) -> None:
+def _show_criteria(ws: Workspace, found: Record) -> None:
     """A line a variant and band: reached over unified, reached with the study's value, what is missing."""
     if not found["criteria"]:
-        note("The criteria need unified, which is not scored under this protocol.")
+        is_scored = criteria.DECIDES in of_study(ws)
+        label = METRICS[criteria.DECIDES].named
+        without = f"The criteria are of {label}, which this study does not score."
+        note("The criteria need unified, which is not scored under this protocol." if is_scored else without)
         return
     out().print()
     out().print(Text(f"Criteria, embedding similarity on {found['split']} against unified", style="bold"))
@@ -327,7 +331,7 @@ def _show_criteria(found: Record) -> None:
         out().print(Text(f"{name}: {best}"))
         for band in bands:
             goal = f"{signed_points(band['gain'])} {_met(band['met'])}"
-            absolute = f"study's {points(band['absolute'])} {_met(band['met_absolute'])}"
+            absolute = f"published study's {points(band['absolute'])} {_met(band['met_absolute'])}"
             missing = f": {'; '.join(band['missing'])}" if band["missing"] else ""
             out().print(Text(f"  {band['title']} ({goal}; {absolute}){missing}"))
 

@@ -12,6 +12,7 @@ from engine.cli.frame import Call, command, note, out, table
 from engine.core.base_folder import EMBEDDED
 from engine.core.base_identity import pin_base, shown_base
 from engine.core.errors import EngineError
+from engine.core.wording import count
 from engine.data.layouts.tasks import BY_NAME
 from engine.data.mapping import PARTS
 from engine.domains.metrics import METRICS
@@ -134,8 +135,8 @@ def _show_preview(call: Call, found: "Preview") -> None:
         by_split = ", ".join(f"{number} {name}" for name, number in held["examples_by_split"].items())
         out().print(
             Text(
-                f"Would hold {held['personas']} personas, {held['dialogues']} dialogues{dates}, split"
-                f" {held['split']}, domain {held['domain']}; order by"
+                f"Would hold {count(held['personas'], 'persona')}, {count(held['dialogues'], 'dialogue')}"
+                f"{dates}, split {held['split']}, domain {held['domain']}; order by"
                 f" {held['order']['by'] or 'nothing needed'}."
             )
         )
@@ -163,8 +164,8 @@ def _show_card(call: Call, card: dict[str, Any]) -> None:
     by_split = ", ".join(f"{number} {name}" for name, number in counts["examples_by_split"].items())
     out().print(
         Text(
-            f"{counts['personas']} personas, {counts['dialogues']} dialogues, split {card['split']}"
-            + (f", domain {card['domain']}" if "domain" in card else "")
+            f"{count(counts['personas'], 'persona')}, {count(counts['dialogues'], 'dialogue')},"
+            f" split {card['split']}" + (f", domain {card['domain']}" if "domain" in card else "")
         )
     )
     out().print(Text(f"{counts['examples']} examples: {by_split}"))
@@ -173,9 +174,8 @@ def _show_card(call: Call, card: dict[str, Any]) -> None:
     for told in failed_words(call.ws):
         out().print(Text(f"Check failed: {told}", style="red"))
     if card.get("left_out"):
-        out().print(
-            Text(f"{len(card['left_out'])} faulty rows were left out; card.json lists them.", style="yellow")
-        )
+        rows = count(len(card["left_out"]), "faulty row")
+        out().print(Text(f"{rows} left out; card.json lists them.", style="yellow"))
     out().print(Text(f"Base model: {shown_base(str(call.ws.read_config()['base']))}"))
     call.say(f"Next: {call.command('run', 'unified')}")
 

@@ -4,12 +4,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from engine.cli.ending import until_told
 from engine.cli.frame import Call, command, err, out
 from engine.core.errors import EngineError
 from engine.core.limits import megabytes
@@ -50,7 +50,7 @@ def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> Non
         told = {"address": address, "variants": list(variants), "token": None if given else token}
         call.answer(told, lambda: _show(address, variants, None if given else token))
 
-    with suppress(KeyboardInterrupt):  # how it is meant to end
+    with until_told():
         openai_server.serve(
             call.ws, variants, host=host, port=port, token_hash=hash_of_token(token), ready=ready
         )

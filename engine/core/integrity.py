@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import shlex
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,12 +20,11 @@ from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.forms import Known
 from engine.core.paths import Workspace, read_json, refuse_other_than_files, user_folder, write_json
-from engine.core.stamps import Stamp, stamp
+from engine.core.stamps import Stamp, settled, stamp
 
 DATASET_FILES = ("personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl")
 
 _LARGE_BYTES = 4_000_000
-_SETTLED_NS = 50_000_000  # one changed a moment ago may change again within one tick of its times
 _known: dict[Path, tuple[Stamp, str]] = {}
 _log = logging.getLogger("engine.core.integrity")
 
@@ -63,7 +61,7 @@ def sha256(path: Path) -> str:
     refuse_other_than_files(path, path.stat())
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if before and stamp(path) == before and time.time_ns() - max(before[2:]) > _SETTLED_NS:
+    if before and stamp(path) == before and settled(before):
         _known[path] = before, digest
         _keep(path, before, digest)
     return digest

@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.core import forms
 from engine.core.errors import EngineError
 from engine.core.forms import Record
+from engine.core.stamps import Stamp, settled, stamp
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 """Where the product's own files lie: the checkout, or what pip installed it into."""
@@ -23,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 _umask = os.umask(0o077)  # the only way to read it is to set it
 os.umask(_umask)
 _FILE_MODE = 0o666 & ~_umask
-_LARGEST_BYTES = 2_000_000_000
+_LARGEST_BYTES, _SMALL_BYTES = 2_000_000_000, 20_000
 _DOCTOR = "Run: python -m engine doctor"
 
 
@@ -195,8 +197,21 @@ def read_text(path: Path, *, errors: str = "strict") -> str:
 def read_bytes(path: Path) -> bytes:
     """Return what a file holds. Raises FileNotFoundError where there is none.
 
-    Raises TornFile for a folder, a pipe or anything else in its place, EngineError where it cannot be read.
+    Raises TornFile for a folder, a pipe or anything else in its place, EngineError where it cannot be read. A
+    small one that is as it was is not read again: choices and settings are asked for dozens of times.
     """
+    seen = stamp(path)
+    if seen is None or seen[1] > _SMALL_BYTES or not settled(seen):
+        return _read(path)
+    return _as_it_was(path, seen)
+
+
+@lru_cache(maxsize=256)
+def _as_it_was(path: Path, seen: Stamp) -> bytes:
+    return _read(path)
+
+
+def _read(path: Path) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe has no end to wait for
         try:

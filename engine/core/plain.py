@@ -6,6 +6,7 @@ once, where it is shown; what is stored stays as it came.
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 _JOINER = "\u2060"  # takes no place and breaks no line, and what it parts is no pattern any more
@@ -26,6 +27,7 @@ _FORMULA = re.compile(r"\s*[=+\-@|%\t\r\uff1d\uff0b\uff0d\uff20]")
 _UNSAFE_IN_JSON = re.compile(rf"[\x7f-\x9f{_TURNING}]")
 
 
+@lru_cache(maxsize=2048)
 def in_markdown(text: str) -> str:
     """Return `text` so that a reader of markdown sees its very characters, and no markup comes of it.
 

@@ -2,11 +2,13 @@
 there."""
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 Stamp = tuple[int, int, int, int]
 """A file's inode, its size, the time of its content and that of its record, both in ns."""
+_SETTLED_NS = 50_000_000  # one changed a moment ago may change again within one tick of its times
 
 
 def stamp(path: Path | str) -> Stamp | None:
@@ -16,6 +18,11 @@ def stamp(path: Path | str) -> Stamp | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def settled(found: Stamp) -> bool:
+    """Say whether whatever changes a file from now on changes its stamp, too."""
+    return time.time_ns() - max(found[2:]) > _SETTLED_NS
 
 
 def grown(path: Path) -> int:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any, Final, cast
 
 from engine.core.errors import EngineError
 from engine.core.limits import allow_more, check_time, in_time, limits, megabytes
@@ -30,9 +30,13 @@ _PACK_AGAIN = "Pack the folder again with an ordinary zip program."
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
+UPLOAD: Final = "upload of "
+"""What a source begins with that was uploaded: its files lie nowhere on this machine."""
+
+
 def named(files: Upload) -> str:
-    """Return the names of an upload's files, in order, for a label."""
-    return ", ".join(sorted(name for name, _ in _pairs(files)))
+    """Return a label of an upload: the names of its files, in order."""
+    return UPLOAD + ", ".join(sorted(name for name, _ in _pairs(files)))
 
 
 def _pairs(files: Upload) -> list[tuple[str, bytes]]:

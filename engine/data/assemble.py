@@ -82,7 +82,7 @@ def assemble(
     where the user did. A dialogue without a word is left out and counted.
     """
     turned = Counter(counts or {})
-    unique, faults = _without_duplicates(drafts)
+    unique, faults = _without_duplicates(_without_beginnings(list(drafts), turned))
     days = days_of((draft.when for draft in unique), dates)
     known = [replace(draft, time=read_time(draft.when, days)) for draft in unique]
     by_persona: dict[str, list[Draft]] = defaultdict(list)
@@ -150,6 +150,30 @@ def _undated(drafts: Sequence[Draft]) -> tuple[str, ...]:
     first = wrong[0]
     dates = count(len(wrong), "date")
     return (f"{dates} cannot be read, first {shorten(first.when)} in {first.file}:{first.line}.",)
+
+
+def _without_beginnings(drafts: Sequence[Draft], turned: Counter[str]) -> list[Draft]:
+    """Leave out, and count, what is the beginning of another of the same person and split.
+
+    A log of requests holds a dialogue anew at each turn: the last one has all of its examples, and to divide
+    them by time would judge what was trained on.
+    """
+    steps: dict[tuple[Any, Message], int] = {}
+    ends: list[Any] = []
+    gone_on: set[Any] = set()
+    for draft in drafts:
+        place: Any = (draft.persona_id, draft.split)
+        for message in draft.messages:
+            gone_on.add(place)
+            place = steps.setdefault((place, message), len(steps))
+        ends.append(place)
+    whole = [
+        draft
+        for draft, end in zip(drafts, ends, strict=True)
+        if draft.last or not draft.messages or end not in gone_on
+    ]
+    turned["begun"] += len(drafts) - len(whole)
+    return whole
 
 
 def _without_duplicates(drafts: Iterable[Draft]) -> tuple[list[Draft], list[Fault]]:

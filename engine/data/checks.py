@@ -65,7 +65,7 @@ TOLD: Mapping[str, Told] = {
 def explained(check: Mapping[str, Any]) -> str:
     """Return a failed check in words: its name, what was found, what that means and what to do."""
     told = TOLD.get(str(check["name"]))
-    words = f"{check['name']}: {str(check['detail']).rstrip('.')}."
+    words = f"{check['name']}: {str(check['detail']).removesuffix('.')}."
     return f"{words} {told.means} {told.do}" if told else words
 
 

@@ -71,6 +71,12 @@ class Choices:
         found = read_mapping(self.map)
         return replace(found, task=self.task) if self.task else found
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was chosen of who and what is taken, beside what a workspace's settings hold."""
+        names = ("domain", "personas", "dialogues", "min_dialogues", "unseen", "keep_good")
+        return {name: value for name in names if (value := getattr(self, name))}
+
 
 def refuse_unloadable(base: str) -> None:
     """Refuse now what no run could load. A hub model is fetched, and checked, when the first run needs it."""

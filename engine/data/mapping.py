@@ -30,7 +30,7 @@ PARTS: Final[dict[str, str]] = {
     "input": "what was asked (several: a+b)",
     "output": "what was replied",
     "system": "the data's own instruction; none leaves those of the turns out",
-    "character": "a text about the person",
+    "character": "a text about the person, or a list of sentences",
     "meta": "what else to keep of a dialogue (several: a+b)",
     "split": "train, val or test",
     "assistant": "the name of the speaker who replies (several: a+b; * for all but the user; no column)",
@@ -65,7 +65,7 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
         "chosen", "target",
     ),
     "system": ("system", "system_prompt", "system_string", "system_message"),
-    "character": ("character", "self_description", "user_profile", "bio", "persona_text"),
+    "character": ("character", "self_description", "user_profile", "bio", "persona_text", "personality"),
     "split": ("split", "partition", "subset"),
     "turn": (
         "turn", "turn_id", "turn_idx", "turn_index", "turn_number", "message_index", "utterance_index",

@@ -72,7 +72,7 @@ def prepare_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> 
     choices = Choices(**options)
     with incoming(ws) as staging:
         unpack_upload(files, staging / "source")
-        source = Source(f"upload of {named(files)}", staging / "source")
+        source = Source(named(files), staging / "source")
         return _prepare(ws, source, choices, staging)
 
 

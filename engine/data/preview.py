@@ -104,7 +104,7 @@ def preview_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> 
     with tempfile.TemporaryDirectory(prefix="persona-lab-") as scratch:
         folder = Path(scratch) / "source"
         unpack_upload(files, folder)
-        return _look(ws, Source(f"upload of {named(files)}", folder), choices)
+        return _look(ws, Source(named(files), folder), choices)
 
 
 def _look(ws: Workspace, source: Source, choices: Choices) -> Preview:

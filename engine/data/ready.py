@@ -3,7 +3,7 @@
 Owns the order of these steps, which an import and a look before it share, and the card that tells of them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.core.base_folder import EMBEDDED
@@ -19,6 +19,7 @@ from engine.data.layouts.layout import Sample
 from engine.data.mapping import Mapping, columns_of, columns_used, read_mapping
 from engine.data.order import Order
 from engine.data.placed import split_as_placed
+from engine.data.schema import shorten
 from engine.data.sources import Source, read_source, samples_of
 from engine.data.splits import (
     MIN_DIALOGUES,
@@ -32,14 +33,18 @@ from engine.data.splits import (
     with_unanswered,
 )
 from engine.data.statistics import dataset_statistics
+from engine.domains.answer_metrics import HIGHEST, LOWEST, rating_of
+from engine.domains.chat import CHAT
 from engine.domains.domain import Domain
 from engine.domains.registry import find_domain, recognise
-from engine.domains.tasks import is_unanswered
+from engine.domains.tasks import LABELS, RATINGS, is_unanswered
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Everything about to be written. `domain` is what the data is about, named or recognised."""
+    """Everything about to be written. `domain` is what the data is about, named or recognised; `asked` is
+    what the user chose of who and what is taken.
+    """
 
     source: Source
     imported: Imported
@@ -50,6 +55,7 @@ class Ready:
     notes: tuple[str, ...]
     short: dict[str, int]
     columns: tuple[str, ...] = ()
+    asked: dict[str, Any] = field(default_factory=dict)
 
     @property
     def acts(self) -> bool:
@@ -65,6 +71,7 @@ class Ready:
         return self.imported.order.of(persona.persona_id for persona in self.dataset.personas)
 
 
+_MOST_LABELS, _LONGEST_LABEL = 20, 40
 _STILL = "metrics of what replies do are not applicable. Choose another one with --domain, if one fits."
 
 
@@ -90,13 +97,14 @@ def make_ready(ws: Workspace, source: Source, choices: Choices) -> Ready:
     splits, told = _split(chosen, given, imported, choices)
     refuse_empty_split(chosen, splits)
     domain = find_domain(ws, choices.domain) if choices.domain else recognise(ws, chosen)
-    ready = Ready(source, imported, chosen, splits, domain, faults, notes, short, columns)
+    ready = Ready(source, imported, chosen, splits, domain, faults, notes, short, columns, choices.asked)
     doubt = ready.order.notes() if splits.scheme == "by-time" else ()
     about_base = _said_of_base(choices, domain, is_world=source.world is not None)
     still = (
         () if ready.acts else (f"No reply acts on anything that the domain {domain.name} knows: {_STILL}",)
     )
-    return replace(ready, notes=(*notes, *left_short, *told, *doubt, *still, *about_base))
+    replies = _said_of_replies(choices, domain, chosen)
+    return replace(ready, notes=(*notes, *left_short, *told, *doubt, *still, *replies, *about_base))
 
 
 def _mapping(
@@ -188,6 +196,26 @@ def _split(
     return splits, notes
 
 
+def _said_of_replies(choices: Choices, domain: Domain, dataset: Dataset) -> tuple[str, ...]:
+    """What is said where the domain scores such replies badly: labels as texts, what is no rating as one."""
+    replies = [one.text for row in dataset.dialogues for one in row.messages if one.role == "assistant"]
+    off = [text for text in replies if not LOWEST <= (rating_of(text) or 0.0) <= HIGHEST]
+    if domain.name == RATINGS.name and off:
+        return (
+            f"{len(off)} of {count(len(replies), 'reply', 'replies')} are no rating from 1 to 5, first"
+            f" {shorten(off[0])}: bring them to that scale, or judge with --domain {LABELS.name}.",
+        )
+    kinds = sorted(set(replies))
+    is_few = len(kinds) <= min(_MOST_LABELS, len(replies) // 4) and max(map(len, kinds)) <= _LONGEST_LABEL
+    if choices.domain or domain.name != CHAT.name or not is_few:
+        return ()
+    ratings = "" if off else f", --domain {RATINGS.name} by how far a rating is off"
+    return (
+        f"All replies are one of {len(kinds)} ({', '.join(kinds[:5])}{', ...' if len(kinds) > 5 else ''}), of"
+        f" which similarity says little: --domain {LABELS.name} judges by accuracy{ratings}.",
+    )
+
+
 def _said_of_base(choices: Choices, domain: Domain, *, is_world: bool) -> tuple[str, ...]:
     if choices.base != EMBEDDED or domain.embedded_base_fits or is_world:
         return ()
@@ -251,6 +279,7 @@ def card_of(ready: Ready, digest: str) -> dict[str, Any]:
         "left_out": [{"file": fault.file, "line": fault.line, "what": fault.what} for fault in ready.faults],
         "turns": dict(ready.imported.counts),
         "short": ready.short,
+        "asked": ready.asked,
     }
     mapped = {"mapping": dict(ready.imported.mapping), "columns": list(ready.columns)}
     card |= mapped if ready.imported.mapping else {}

@@ -25,9 +25,11 @@ def read_meta(value: Any, problems: list[str]) -> dict[str, Any]:
 
 
 def read_character(value: Any, problems: list[str]) -> str | None:
-    """Return the text that describes a persona, None where there is none."""
+    """Return the text that describes a persona, or a list of sentences as one; None where there is none."""
     if value is None:
         return None
+    if isinstance(value, list) and all(isinstance(sentence, str) for sentence in value):
+        value = "\n".join(value)
     if not isinstance(value, str):
         problems.append(f"character: must be text, is {kind_of(value)}")
         return None

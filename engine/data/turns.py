@@ -48,8 +48,9 @@ RULES: Final[Mapping[str, str]] = {
     "joined": "{} joined to the one before, by the same speaker",
     "system": "{} by the data's own system, kept: they follow the domain's instruction in the prompt",
     "nothing": "{} without a word left out",
+    "begun": "{} that another of the same person begins with, and goes on from, left out",
 }
-_COUNTED = {"nothing": "dialogue"}
+_COUNTED = {"nothing": "dialogue", "begun": "dialogue"}
 
 
 @dataclass(frozen=True, slots=True)

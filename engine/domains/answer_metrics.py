@@ -145,14 +145,16 @@ def _macro_f1(sums: Sums) -> NDArray[np.float64]:
 
 def error_of(reply: str, reference: str) -> float | None:
     """Return how far a rating is off; one that cannot be read is as far as the farther end of the scale."""
-    held, said = _rating_of(reference), _rating_of(reply)
+    held, said = rating_of(reference), rating_of(reply)
     if held is None:
         return None
     return abs(held - said) if said is not None else max(held - LOWEST, HIGHEST - held)
 
 
-def _rating_of(text: str) -> float | None:
-    """The number that a text is: as people write one (4,5), else as LaMP's evaluator takes it (+4, ５)."""
+def rating_of(text: str) -> float | None:
+    """Return the number that a text is, None for none: as people write one (4,5), else as LaMP's evaluator
+    takes it (+4, ５).
+    """
     found = whole_number(text)
     if found is None:
         try:

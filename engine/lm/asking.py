@@ -13,13 +13,14 @@ from engine.data.dataset import load_dataset, load_splits
 from engine.domains.registry import domain_of
 from engine.lm.bank import Change
 from engine.lm.effects import Prompt, Recipe
+from engine.lm.lengths import TooLong
 from engine.lm.load import Base
 from engine.lm.mixture import Strand
 from engine.lm.prompts import Memory
 from engine.lm.recipes import Built, Shelf, Side, build_prompt
 from engine.lm.retrieve import MemoryIndex
 from engine.lm.scorer import Scorer
-from engine.lm.window import TooLong, prompt_room
+from engine.lm.window import prompt_room
 
 _Key = tuple[str, Prompt, str, int]
 """What a prompt depends on: the example's id, what it shows, whose memories and profile that is, and how many

@@ -13,11 +13,15 @@ from engine.core.types import Dialogue
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 
 
-def no_room(max_new_tokens: int, window: int, prefix: int = 0) -> EngineError:
+class TooLong(EngineError):
+    """What does not fit into the model's window even alone: a query, or the reply that is asked for."""
+
+
+def no_room(max_new_tokens: int, window: int, prefix: int = 0) -> TooLong:
     """Return the refusal of replies that leave a prompt no token, beside a prefix of so many positions."""
     behind = f" behind a prefix of {prefix}" if prefix else ""
     shorter = "a shorter prefix (length) or shorter replies" if prefix else "shorter replies"
-    return EngineError(
+    return TooLong(
         f"A reply of {max_new_tokens} tokens{behind} leaves no room for a prompt in this base's window of "
         f"{window}.",
         f"Ask for {shorter} (max_new_tokens), or choose a base with a longer context.",

@@ -37,13 +37,14 @@ from engine.lm.effects import (
     read_recipe,
 )
 from engine.lm.encode import encode_prompt
+from engine.lm.lengths import TooLong
 from engine.lm.load import Base
 from engine.lm.mixture import refuse_power
 from engine.lm.prefix import PrefixStates, load_prefix
 from engine.lm.prompts import Memory, chat, system_text
 from engine.lm.remote.endpoint import Endpoint
 from engine.lm.retrieve import fit
-from engine.lm.window import MEMORIES_TOKENS, TooLong, newest
+from engine.lm.window import MEMORIES_TOKENS, newest
 
 PERSONAS, ROUTES, PLACEBO = "personas.json", "routes.json", "placebo.json"
 STRANGERS = "strangers"

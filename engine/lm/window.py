@@ -20,10 +20,6 @@ MEMORIES_TOKENS = 1536
 _UNLIMITED = 4096
 
 
-class TooLong(EngineError):
-    """A query that does not fit into the model's window even alone."""
-
-
 def positions_of(model: PreTrainedModel) -> int | None:
     """Return how many positions the model has; None where its architecture sets no limit."""
     config = model.config.get_text_config()  # of a model that sees, too, what it reads stands apart

@@ -23,12 +23,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from engine.core.errors import EngineError, unknown_name
+from engine.core.integrity import ChangedFiles
+from engine.core.paths import TornFile
 from engine.core.questions import new_id
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
 from engine.lm.effects import Prompt, Recipe, read_recipe
+from engine.lm.lengths import TooLong
 from engine.lm.sampling import Sampling
-from engine.lm.window import TooLong
 from engine.results.variants import Variant
 from engine.serve.answering import Stage
 from engine.serve.batching import Batcher, BatchFailed, Heard, Wish
@@ -108,7 +110,11 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 """What OpenAI's API knows that would change an answer and is not done here, with what asks for nothing."""
 
 
-class UnknownModel(EngineError):
+class Refused(EngineError):
+    """What whoever asks can mend in her request."""
+
+
+class UnknownModel(Refused):
     """A variant that is not offered."""
 
 
@@ -143,10 +149,10 @@ class Cast:
         return name, behind
 
     def choose(self, wanted: Wanted) -> Chosen:
-        """Return who answers. Raises UnknownModel, and EngineError where two personas are named."""
+        """Return who answers. Raises Refused for what is asked, EngineError where what answers is gone."""
         name, behind = self.named(wanted.model)
         if behind and wanted.user and behind != wanted.user:
-            raise EngineError(
+            raise Refused(
                 f"The model names {behind}, and user names {wanted.user}.", "Name one persona, in one place."
             )
         persona = behind or wanted.user or ""
@@ -212,7 +218,7 @@ class _Desk:
         except ValidationError as error:
             return _error(400, _first_fault(error))
         except EngineError as error:
-            return _refusal(error)
+            return _refusal(error, wanted.recipe)
         reply = _Reply(wanted, chosen, self._batcher)
         return await (reply.stream(request) if wanted.stream else reply.whole(request))
 
@@ -277,14 +283,15 @@ class _Reply:
                     self._wish.unwanted.set()
                     return await _gone()
                 continue
-            return first if first.error is None else _refusal(first.error)
+            return first if first.error is None else _refusal(first.error, self._wanted.recipe)
 
     async def _events(self, last: Heard) -> AsyncIterator[str]:
         try:
             yield self._event({"role": "assistant", "content": ""})
             while True:
                 if last.error is not None:
-                    yield f"data: {json.dumps(_fault(_status(last.error), last.error.message))}\n\n"
+                    told = _fault(_status(last.error, self._wanted.recipe), last.error.message)
+                    yield f"data: {json.dumps(told)}\n\n"
                 if last.text:
                     yield self._event({"content": last.text})
                 if last.ended is not None:
@@ -326,14 +333,14 @@ class _Reply:
 
 
 def refuse(wanted: Wanted) -> None:
-    """Raise EngineError for what is asked of this address and not done here."""
+    """Raise Refused for what is asked of this address and not done here."""
     if wanted.n not in (None, 1):
-        raise EngineError("One reply a request.", "Leave n out.")
+        raise Refused("One reply a request.", "Leave n out.")
     for name, value in (wanted.model_extra or {}).items():
         if value is not None and name in _NEUTRAL and value not in _NEUTRAL[name]:
-            raise EngineError(f"{name} is not done here, and would change the answer.", f"Leave {name} out.")
+            raise Refused(f"{name} is not done here, and would change the answer.", f"Leave {name} out.")
     if wanted.messages[-1].role != "user" or not wanted.messages[-1].message.text.strip():
-        raise EngineError("The last message must be the user's, and say something.")
+        raise Refused("The last message must be the user's, and say something.")
 
 
 def _tell(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Heard], heard: Heard) -> None:
@@ -388,13 +395,17 @@ def _fault(status: int, message: str, *, code: str | None = None) -> dict[str, A
     return {"error": {"message": message.strip(), "type": kind, "param": None, "code": code}}
 
 
-def _status(error: EngineError) -> int:
-    return 404 if isinstance(error, UnknownModel) else 500 if isinstance(error, BatchFailed) else 400
+def _status(error: EngineError, brought: Mapping[str, Any] | None) -> int:
+    """400 and 404 for a request, and for a recipe that it brought; 500 for what a variant stands on here."""
+    if isinstance(error, UnknownModel):
+        return 404
+    is_hers = isinstance(error, Refused | TooLong) or brought is not None
+    return 400 if is_hers and not isinstance(error, BatchFailed | ChangedFiles | TornFile) else 500
 
 
-def _refusal(error: EngineError) -> Response:
+def _refusal(error: EngineError, brought: Mapping[str, Any] | None = None) -> Response:
     code = "context_length_exceeded" if isinstance(error, TooLong) else None
-    return _error(_status(error), f"{error.message} {error.hint or ''}", code=code)
+    return _error(_status(error, brought), f"{error.message} {error.hint or ''}", code=code)
 
 
 async def _not_here(request: Request, error: Exception) -> Response:

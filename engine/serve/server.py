@@ -8,7 +8,6 @@ on the processor.
 """
 
 import os
-import signal
 import socket
 import sys
 import threading
@@ -260,5 +259,4 @@ def _answer_caller(caller: socket.socket, desk: Desk) -> None:
 if __name__ == "__main__":
     keyring.receive()
     keyring.use()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     serve(Workspace(Path(sys.argv[1])), float(sys.argv[2]))

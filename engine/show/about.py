@@ -3,8 +3,10 @@
 Says of a key only whether it is there. Loads no model, asks no server and changes nothing.
 """
 
+import functools
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -130,7 +132,8 @@ def places(ws: Workspace) -> list[Place]:
     return [Place(name, path, what, size, files) for name, path, what, (size, files) in found]
 
 
-def versions() -> dict[str, str]:
+@functools.cache
+def versions() -> Mapping[str, str]:
     """Return the versions of Python and of the packages that results depend on; "missing" for none."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:

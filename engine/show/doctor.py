@@ -213,7 +213,7 @@ def _dataset(ws: Workspace) -> Iterator[Check]:
         if not one["ok"]:
             told = checks.TOLD.get(one["name"])
             means, do = (f" {told.means}", told.do) if told else ("", "")
-            yield Check(f"data: {one['name']}", False, f"{one['detail'].rstrip('.')}.{means}", do)
+            yield Check(f"data: {one['name']}", False, f"{one['detail'].removesuffix('.')}.{means}", do)
 
 
 def _database(ws: Workspace, *, fix: bool) -> Check:

@@ -43,8 +43,12 @@ def differing(rows: Sequence[Row]) -> str:
 
 
 def single(metric: Metric, effect: float, low: float, high: float, chance: float) -> str:
-    """Word one persona's effect with luck taken out: "+1.2 (−0.4 to +2.8), a gain with a chance of 92 %"."""
-    told = f"{metric.change(effect)} ({metric.spread(low, high)})"
+    """Word one persona's effect with luck taken out: "+1.2 (−0.4 to +2.8), a gain with a chance of 92 %".
+
+    The effect is signed so that more is better, and worded as the metric's differences are.
+    """
+    ends = sorted((metric.sign * low, metric.sign * high))
+    told = f"{metric.change(metric.sign * effect)} ({metric.spread(*ends)})"
     return f"{told}, a gain with a chance of {_chance(chance)}"
 
 

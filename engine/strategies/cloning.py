@@ -34,10 +34,12 @@ def command_of(
     seed: int | None = None,
     upstream: Mapping[str, str] | None = None,
     without: Collection[str] = (),
+    where: Workspace | None = None,
 ) -> str:
     """Return the command line that asks for the same settings, those in `without` at their defaults.
 
-    By default for the same seed too, and for the very runs that it builds on.
+    By default for the same seed too, for the very runs that it builds on, and in the same workspace, whose
+    own experiments are known; `where` names another.
     """
     if spec.experiment in registry.experiments(ws):
         valid = validate(registry.get(spec.experiment, ws), settings_of(ws, spec))
@@ -49,7 +51,7 @@ def command_of(
     if seed is None and "seed" in spec.changed:
         seed = spec.seed
     options = {"seed": seed, "upstream": dict(spec.upstream if upstream is None else upstream)}
-    return command_line("run", spec.experiment, ws=ws, settings=settings, options=options)
+    return command_line("run", spec.experiment, ws=where or ws, settings=settings, options=options)
 
 
 def clone(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.results.study.onward import controls_of
-from engine.strategies.plan import Plan, look
+from engine.strategies.plan import Plan
 from pages.compare.choices import View
 from pages.shared import frame, judged, launch, reads
 
@@ -21,7 +21,7 @@ def buttons(view: View, candidate: str) -> None:
 def controls(ws: Workspace, candidate: str) -> Plan | None:
     """Return the plan of a variant's controls; None where it has none."""
     known = {one.variant: one for one in reads.variants(ws)}
-    return None if candidate not in known else controls_of(ws, known[candidate], look(ws))
+    return None if candidate not in known else controls_of(ws, known[candidate], reads.look(ws))
 
 
 @frame.guarded

@@ -8,7 +8,6 @@ import streamlit as st
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count
-from engine.results import store
 from engine.results.comparing import looks, row_role
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import NotComputed
@@ -146,7 +145,7 @@ def _remarks(ws: Workspace, view: View) -> None:
             and frame.chosen(compare_choices.PAGE, "view", list(_SECTIONS)) in (None, "table"),
         ):
             st.markdown("\n".join(f"- {frame.plain(line)}" for line in found["warnings"]))
-            if found["unscored"] and view.metric.name in store.missing(ws):
+            if found["unscored"] and view.metric.name in reads.missing(ws):
                 rescore.offer(ws, [view.metric])
 
 

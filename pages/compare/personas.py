@@ -144,7 +144,9 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
     true = compare_reads.true_gains(view.ws, view.asked, candidate)
     columns = ["called", "difference", "outcome", "candidate", "reference", "rank"]
     if true:
-        drawn["true"] = [factor * true[name] if name in true else None for name in drawn["persona_id"]]
+        drawn["true"] = [
+            view.metric.sign * factor * true[name] if name in true else None for name in drawn["persona_id"]
+        ]
         columns.insert(2, "true")
     event = frame.table(
         frame.scored(drawn, view.metric, levels=("candidate", "reference"), changes=("difference", "true")),

@@ -11,7 +11,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
 from engine.results import marks, store
-from engine.results.comparing import leakage, looks, losses, pairings
+from engine.results.comparing import leakage, losses, pairings
 from engine.results.comparing.headline import Headline
 from engine.results.comparing.headline import headline as engine_headline
 from engine.results.comparing.leakage import Leakage
@@ -23,7 +23,6 @@ from engine.show.persona.replies import Answered, answered
 from engine.stats import routing
 from engine.stats.compare import effects_of
 from engine.stats.routing import Hindsight
-from engine.strategies.plan import look
 from pages.shared import reads
 
 
@@ -51,11 +50,7 @@ def _within(ws: Workspace, asked: Asked) -> dict[str, Any]:
     return pairings.compare_within(ws, _whole(ws, asked, margin=0.0), members, margin=asked.margin)
 
 
-def _with_looks(ws: Workspace) -> str:
-    return f"{reads.version(ws)} {looks.size(ws)}"
-
-
-@reads.lasting(Headline, until=_with_looks)
+@reads.lasting(Headline, until=reads.with_looks)
 def headline(ws: Workspace, asked: Asked) -> Headline:
     """Return what the comparison comes down to; a choice of val that nobody judged on test stays unjudged."""
     return engine_headline(ws, _whole(ws, asked, margin=0.0), compared=reads.compared)
@@ -143,7 +138,7 @@ def true_gains(ws: Workspace, asked: Asked, variant: str) -> dict[str, float]:
 def clusters(ws: Workspace) -> Mapping[str, int]:
     """Return each persona's cluster by the newest clustering; empty where there is none that can be read."""
     try:
-        return dict(newest(ws, look(ws)))
+        return dict(newest(ws, reads.look(ws)))
     except EngineError:  # without a base model or a readable clustering there is nothing to filter by
         return {}
 

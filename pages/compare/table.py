@@ -279,7 +279,7 @@ def _hindsight(view: View) -> None:
     bound = compare_reads.hindsight(view.ws, view.asked, tuple(names), view.reference)
     st.caption(
         f"Hindsight bound: each persona with the best variant on these very scores would gain "
-        f"{view.metric.change(bound.bound)} over {frame.plain(view.reference)} "
+        f"{view.metric.change(view.metric.sign * bound.bound)} over {frame.plain(view.reference)} "
         f"({percent(bound.share_moved)} of personas would leave it, over {count(len(names), 'variant')}). "
         "No router can promise it: it has seen the answers."
     )

@@ -1,7 +1,6 @@
 """Reading dialogues: of one persona or of everybody, by what was said in them."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import streamlit as st
 
@@ -19,7 +18,7 @@ def show(ws: Workspace) -> None:
     """Show the choice of a persona, the search, the dialogues found, and the one that is read."""
     dataset = reads.dataset(ws)
     characters = {persona.persona_id: persona.character for persona in dataset.personas}
-    columns = st.columns([2, 3])
+    columns, names = st.columns([2, 3]), reads.names(ws)
     with columns[0]:
         one = frame.linked_choice(
             "Persona",
@@ -27,7 +26,7 @@ def show(ws: Workspace) -> None:
             page="data",
             name="persona",
             whole="All personas",
-            words=partial(reads.called, ws),
+            words=lambda one: names.get(one, one),
         )
     with columns[1]:
         sought = st.text_input(
@@ -84,7 +83,8 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
         if rows := st.session_state[listed]["selection"]["rows"]:
             addresses.point(_READ, names[rows[0]])
 
-    whose = {"Persona": [reads.called(ws, dialogue.persona_id) for dialogue in shown]} if named else {}
+    called = reads.names(ws)
+    whose = {"Persona": [called.get(one.persona_id, one.persona_id) for one in shown]} if named else {}
     order = [*whose, "Begins with", "No", "Split"]  # what tells one from another first
     frame.table(
         {

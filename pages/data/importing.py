@@ -229,6 +229,6 @@ def take_in(
         left_out = len(card.get("left_out", ()))
         st.toast(
             f"Imported {count(card['counts']['dialogues'], 'dialogue')}."
-            + (f" {left_out} faulty rows left out." if left_out else "")
+            + (f" {count(left_out, 'faulty row')} left out." if left_out else "")
         )
         st.rerun()

@@ -16,6 +16,9 @@ from engine.data.mapping import COLUMNS, PARTS, SEVERAL
 from engine.data.preview import Column, Preview
 from pages.shared import frame
 
+_COLUMNS = "Which column is what"
+# What a mapping says that no column does has a field of its own.
+_FIELDS = {"--map assistant=NAME": "Who answers", "--map encoding": "Encoding"}
 _KEY = "data_look"
 _SHOWN_COLUMNS = 40
 _DAYS = {
@@ -73,14 +76,14 @@ def show(
         st.subheader("What would come of it", anchor=False)
         named = frame.plain(found.layout) if found.layout else "no layout that is known"
         st.caption(f"{frame.plain(found.source)}: {named}.")
-        _outcome(found, controls)
-        _left_out(found)
+        here = partial(frame.on_this_page, controls={**_FIELDS, **controls, "--map": _COLUMNS})
+        _outcome(found, here)
+        _left_out(found, here)
         _rows(found)
         return _form(found, word, lambda parts: command({**held.options, "map": parts}))
 
 
-def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
-    here = partial(frame.on_this_page, controls=controls)
+def _outcome(found: Preview, here: Callable[[str], str]) -> None:
     if found.refused:
         st.error(f"It would be refused: {frame.plain(here(found.refused))}", icon=":material/error:")
         if found.remedy:
@@ -100,17 +103,19 @@ def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
         f" {frame.plain(told['domain'])}."
     )
     for failed in told["failed_checks"]:
-        st.warning(frame.plain(f"{failed[0].upper()}{failed[1:]}."), icon=":material/warning:")
+        st.warning(
+            frame.plain(f"{failed[0].upper()}{failed[1:].removesuffix('.')}."), icon=":material/warning:"
+        )
     for note in found.notes:
         st.caption(frame.plain(here(note)))
 
 
-def _left_out(found: Preview) -> None:
+def _left_out(found: Preview, here: Callable[[str], str]) -> None:
     if found.left_out:
         st.markdown("**Left out, and why**")
         frame.table(
             {
-                "Why": [reason.what for reason in found.left_out],
+                "Why": [here(reason.what) for reason in found.left_out],
                 "Times": [reason.times for reason in found.left_out],
                 "First": [reason.first for reason in found.left_out],
             },
@@ -129,7 +134,7 @@ def _form(found: Preview, word: str, command: Callable[[Mapping[str, str]], str]
     looks = st.session_state.get(f"{_KEY}_count", 0)
     with st.container():
         guessed = any(column.part for column in found.columns)
-        with st.expander("Which column is what", expanded=guessed or bool(found.refused)):
+        with st.expander(_COLUMNS, expanded=guessed or bool(found.refused)):
             chosen = _columns(found.columns[:_SHOWN_COLUMNS], looks)
             if len(found.columns) > _SHOWN_COLUMNS:
                 st.caption(

@@ -1,6 +1,5 @@
 """What augmentation would make of a persona's dialogues, and what the last run of it made. Runs nothing."""
 
-from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -36,8 +35,10 @@ def show(ws: Workspace) -> None:
     rules = domain.augmenting.rules
     left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
     with left:
-        called = partial(reads.called, ws)
-        persona = frame.linked_choice("Persona", names, page="data", name="persona", words=called) or names[0]
+        called = reads.names(ws)
+        persona = frame.linked_choice(
+            "Persona", names, page="data", name="persona", words=lambda one: called.get(one, one)
+        )
     with middle:
         methods = st.pills(
             "How",
@@ -53,7 +54,7 @@ def show(ws: Workspace) -> None:
         st.info("Choose at least one way to change dialogues.", icon=":material/touch_app:")
         return
     with frame.boundary():
-        found = preview(ws, persona, int(number), methods=methods)
+        found = preview(ws, persona or names[0], int(number), methods=methods)
         for pair in found.pairs:
             _pair(pair, method_words(domain, pair.method))
         if not found.pairs:

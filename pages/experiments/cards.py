@@ -15,6 +15,7 @@ from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import about, count, spelled
 from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.results.comparing import row_role
 from engine.results.comparing.scene import NotScored
 from engine.runs.records import RunRecord
@@ -22,7 +23,7 @@ from engine.show.run_words import changed_words, title_of
 from engine.stats.verdicts import BETTER, WORSE, verdict
 from engine.strategies.costs import together, words
 from engine.strategies.faults import way_in
-from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.plan import Plan, Seen, plan
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS, Sweep
 from pages.shared import frame, launch, reads
@@ -81,25 +82,34 @@ class Card:
 
 def show(ws: Workspace) -> None:
     """Show every experiment as a card, by question or by time, with filters in the address."""
-    seen = look(ws)
+    seen = reads.look(ws)
     found, reference = results(ws)
     cards = [_card(ws, entry, seen, found) for entry in seen.known.values()]
     shown, order = _filtered(cards)
     if not shown:
         st.info("No experiment is like this. Choose another family, or search for less.")
-    draw = partial(_draw, reference=reference)
+    draw = partial(_draw, reference=reference, metric=metrics.primary(ws))
     if order == "time":
         _grid(sorted(shown, key=_takes), draw)
         return
     folded = len(shown) > _FEW
     for group in _groups(shown):
         own = [card for card in shown if card.experiment.group == group]
-        with st.expander(_family(group, own), expanded=not folded):
-            _grid(own, draw)
+        with _fold(_family(group, own), group, expanded=not folded) as fold:
+            if fold.open:
+                _grid(own, draw)
     if len(shown) == len(cards):
         names = ", ".join(sweep.title for sweep in SWEEPS.values())
-        with st.expander(f"**What does one setting change?** Sweeps: {frame.plain(names)}"):
-            _grid(list(SWEEPS.values()), _sweep)
+        label = f"**What does one setting change?** Sweeps: {frame.plain(names)}"
+        with _fold(label, "sweeps", expanded=False) as fold:
+            if fold.open:
+                _grid(list(SWEEPS.values()), _sweep)
+
+
+def _fold(label: str, name: str, *, expanded: bool) -> Any:
+    """A part that is drawn once it is open."""
+    key = f"experiments_fold_{name}_{expanded}"
+    return st.expander(label, expanded=expanded, key=key, on_change="rerun")
 
 
 def _family(group: str, own: Sequence[Card]) -> str:
@@ -154,7 +164,7 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
     with st.container(border=True, gap="small"):
         st.markdown("**Already there**")
         if experiment.name in found:
-            _result(found[experiment.name], reference)
+            _result(found[experiment.name], reference, metrics.primary(ws))
         for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 frame.run_link(record.run_id)
@@ -238,14 +248,14 @@ def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
                 draw(one)
 
 
-def _draw(card: Card, *, reference: str) -> None:
+def _draw(card: Card, *, reference: str, metric: Metric) -> None:
     experiment = card.experiment
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _door(experiment.title, experiment=experiment.name, **card.way)
         _standing(card)
     st.markdown(experiment.question)
     if card.best is not None:
-        _result(card.best, reference)
+        _result(card.best, reference, metric)
     if card.reason is not None:
         st.caption(f":material/block: {frame.plain(card.reason)}")
         return
@@ -314,10 +324,9 @@ def _time(card: Card) -> str:
     return f"{target.left.words.capitalize()}{more}"
 
 
-def _result(row: Row, reference: str) -> None:
+def _result(row: Row, reference: str, metric: Metric) -> None:
     """The best result on val, as a difference with its interval."""
-    name, metric = str(row["variant"]), metrics.primary(frame.workspace())
-    unit = metric.unit_words
+    name, unit = str(row["variant"]), metric.unit_words
     if name == reference:
         told = f"The reference: {metric.level(row['mean'])}{unit} on validation"
         st.badge(told, icon=":material/flag:", color="gray")

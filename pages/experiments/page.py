@@ -5,12 +5,11 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.strategies import registry
-from engine.strategies.plan import look
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS
 from pages.experiments import cards
 from pages.experiments import sweep as sweeps
-from pages.shared import frame, launch
+from pages.shared import frame, launch, reads
 
 _TICK_SECONDS = 2.0
 _STATES = "experiments_states"
@@ -48,7 +47,7 @@ def _one(ws: Workspace, experiment: Experiment) -> None:
     if launch.is_impossible(ws, experiment):
         return
     key = f"experiments_{experiment.name}"
-    seen = look(ws)
+    seen = reads.look(ws)
     left, right = st.columns([3, 2], gap="large")
     with left:
         asked = launch.form(experiment, seen, key=key, linked=True)

@@ -23,7 +23,6 @@ from engine.show.persona.replies import Answered, answered
 from engine.show.persona.route import merge_of, merged_variants, read_routes, routing_runs
 from engine.show.persona.table import ORDERS, ordered
 from engine.strategies.clusterings import Clusters, newest_clusters
-from engine.strategies.plan import look
 from pages.shared import addresses, frame, reads
 
 Level = float | None
@@ -84,7 +83,7 @@ scored = reads.lasting(tuple[str, ...])(store.personas_scored)
 @reads.kept
 def clusters(ws: Workspace) -> Clusters | None:
     """Return the newest clustering on the workspace's ground, None without one."""
-    return newest_clusters(ws, look(ws))
+    return newest_clusters(ws, reads.look(ws))
 
 
 @reads.lasting(dict[str, str])

@@ -75,7 +75,7 @@ def scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
     st.subheader("Which variant serves this persona best?", anchor=False)
     paired = [one for one in rows if one.delta is not None]
     if not paired:
-        st.caption(f"{frame.plain(persona_id)} has no score in {metric.label.lower()} on this split.")
+        st.caption(f"{frame.plain(persona_id)} has no score in {metric.named} on this split.")
         return
     ordered = sorted(
         paired, key=lambda one: (one.variant in bounds, -metric.sign * (one.delta or 0.0), one.variant)
@@ -184,10 +184,10 @@ def _route(ws: Workspace, run_id: str, persona_id: str, protocol: str) -> Route 
 
 def _reason(found: Route, metric: Metric) -> str:
     def told(value: float | None) -> str:
-        return metric.change(value) + metric.unit_words
+        return metric.change(None if value is None else metric.sign * value) + metric.unit_words
 
     chosen, fallback = frame.plain(found.variant), frame.plain(found.fallback)
-    margin = told(found.margin).removeprefix("+")
+    margin = metric.size(found.margin) + metric.unit_words
     rival = found.best_rival
     if found.stays:
         best = f" The best rival, {frame.plain(rival.variant)}, had {told(rival.gain)}." if rival else ""
@@ -201,15 +201,15 @@ def _reason(found: Route, metric: Metric) -> str:
 
 def _worth(found: Route, metric: Metric, on_test: Mapping[str, float | None], bounds: Collection[str]) -> str:
     """What the choice came to on test, beside the best that hindsight would have chosen."""
-    told = f"Chosen on {metric.label.lower()} from validation alone."
+    told = f"Chosen on {metric.named} from validation alone."
     gain = on_test.get(found.variant)
     if gain is None or found.fallback not in on_test:
         return told
     names = {one.variant for one in found.candidates} - set(bounds)
     seen = {name: value for name, value in on_test.items() if name in names and value is not None}
-    best = max(seen, key=lambda name: (seen[name], name == found.variant))
+    best = max(seen, key=lambda name: (metric.sign * seen[name], name == found.variant))
     came = f"{told} On test the choice came to {metric.change(gain)}"
-    if seen[best] <= gain:
+    if metric.sign * seen[best] <= metric.sign * gain:
         return f"{came}; hindsight would have chosen no better."
     return (
         f"{came}; hindsight would have chosen {frame.plain(best)} ({metric.change(seen[best])}), which is a "

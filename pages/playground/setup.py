@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from textwrap import shorten
 from typing import Any
 
@@ -124,13 +125,18 @@ def _persona(ws: Workspace) -> Persona:
 
     def words(name: str) -> str:
         character = known[name].character or ""
-        return f"{name}: {shorten(character, 62, placeholder=' …')}" if character else name
+        return f"{name}: {_short(character)}" if character else name
 
     chosen = frame.linked_choice(
         "Persona", list(known), page=_PAGE, name="persona", words=words,
         help="Type to search in names and characters.",
     )  # fmt: skip
     return known[chosen or next(iter(known))]
+
+
+@lru_cache(maxsize=4096)
+def _short(character: str) -> str:
+    return shorten(character, 62, placeholder=" …")
 
 
 def _example(ws: Workspace, persona_id: str) -> Example | None:

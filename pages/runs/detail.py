@@ -155,8 +155,10 @@ def _repeat(ws: Workspace, record: RunRecord) -> None:
     if not (spec.upstream or known.traits.trains or reference.is_candidate(spec)):
         return  # nothing of it was trained
     if reference.ground_of(spec) in reference.references(ws):
-        with st.popover("Repeat with seeds", icon=":material/casino:"):
-            seeds.repeat(ws, [record.run_id], key="runs_repeat")
+        place = st.popover("Repeat with seeds", icon=":material/casino:", key="runs_seeds", on_change="rerun")
+        if place.open:
+            with place:
+                seeds.repeat(ws, [record.run_id], key="runs_repeat")
 
 
 def _reason(record: RunRecord) -> str:

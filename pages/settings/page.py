@@ -241,7 +241,7 @@ def _estimates(ws: Workspace) -> None:
 
 
 def _missing_metrics(ws: Workspace) -> None:
-    missing = store.missing(ws)
+    missing = reads.missing(ws)
     if not missing:
         return
     shown = metrics.of_study(ws)

@@ -30,8 +30,8 @@ from engine.core.wording import STATE_WORDS, duration
 from engine.domains.metric import Metric
 from engine.results import store
 from engine.show import glossary
-from engine.show.charts.looks import CHOSEN, Chart, quick
-from pages.shared import addresses, aside, downloads, numbers, reads, sign_in, studies
+from engine.show.charts.looks import CHOSEN, Chart, specification
+from pages.shared import addresses, aside, downloads, drawing, numbers, sign_in, studies
 from pages.shared.addresses import ALL as ALL
 from pages.shared.addresses import choose as choose
 from pages.shared.addresses import chosen as chosen
@@ -164,6 +164,7 @@ def closed(least: Role = "run") -> str:
     return "This workspace is read-only." if torn is None else torn.message
 
 
+@drawing.once_a_drawing
 def is_narrow() -> bool:
     """Say whether the screen is a telephone's, as the browser said when the page was loaded (narrow.js)."""
     return st.context.cookies.get("persona_lab_narrow") == "1"
@@ -190,7 +191,7 @@ def action(
         )
     )
     if pressed:
-        reads.begin()
+        drawing.begin()
     return pressed
 
 
@@ -261,12 +262,11 @@ def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
 
     @functools.wraps(function)
     def inside(*args: Given.args, **kwargs: Given.kwargs) -> None:
-        reads.begin()
         token = _part.set(function.__qualname__)
         said: dict[str, str] = st.session_state.get(_SAID, {})
         st.session_state[_SAID] = {told: by for told, by in said.items() if by != _part.get()}
         try:
-            with boundary():
+            with drawing.drawn(), boundary():
                 function(*args, **kwargs)
         finally:
             _part.reset(token)
@@ -489,7 +489,7 @@ def chart(
     on_paper: Callable[[], Chart] | None = None,
     **told: Any,
 ) -> Any:
-    """Show a chart as `st.altair_chart` does, only quicker (engine/show/charts/looks.py), with its numbers.
+    """Show a chart with its numbers (`engine/show/charts/looks.py` says how one is made).
 
     It is offered as files, too; `on_paper` makes the one in the files where that is another. Also takes a
     specification.
@@ -498,10 +498,8 @@ def chart(
     if isinstance(height, int):
         told.setdefault("height", height)  # its room is kept until it is drawn
     with st.container(gap="xxsmall", key=f"chart_{key or alt}"):
-        if isinstance(drawn, dict):
-            event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
-        else:
-            event = st.altair_chart(quick(drawn), alt=alt, key=key or None, **told)
+        spec = drawn if isinstance(drawn, dict) else specification(drawn)
+        event = st.vega_lite_chart(spec, alt=alt, key=key or None, **told)
         with st.container(horizontal=True, gap="small"):
             numbers.menu(drawn, alt=alt, key=key or alt)
             downloads.chart_menu(on_paper or (lambda: drawn), alt=alt, key=key or alt)

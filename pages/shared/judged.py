@@ -130,7 +130,7 @@ def criteria(bands: Sequence[Row], variant: str, split: str) -> None:
         mean = points(bands[0]["absolute_mean"]["found"])
         levels = ", ".join(f"{band['title']} {points(band['absolute'])}" for band in bands)
         st.caption(
-            f"In embedding similarity. In the study itself: {frame.plain(levels)}; the mean here is {mean}."
+            f"In embedding similarity. Published study: {frame.plain(levels)}; the mean here is {mean}."
         )
 
 

@@ -18,7 +18,7 @@ def instead(ws: Workspace, missing: NotJudged, *, page: str) -> None:
     with st.container(border=True, gap="small"):
         st.subheader("Test is not judged yet", anchor=False)
         st.markdown(
-            f"In {missing.metric.label.lower()}, {number} {waits} for a verdict: "
+            f"In {missing.metric.named}, {number} {waits} for a verdict: "
             f"{frame.plain(', '.join(missing.waiting))}. Each look at test is recorded, and the more there "
             "are, the likelier is a lucky winner: choose on validation first."
         )

@@ -23,9 +23,9 @@ from engine.strategies import costs, registry
 from engine.strategies.cloning import command_of, naming_parent, settings_of
 from engine.strategies.faults import faults, way_in
 from engine.strategies.ground import read_ground
-from engine.strategies.plan import Plan, PlannedRun, Seen, as_one, inapplicable, look, plan
+from engine.strategies.plan import Plan, PlannedRun, Seen, as_one, inapplicable, plan
 from engine.strategies.spec import Experiment, Upstream, validate
-from pages.shared import frame, launch_fields
+from pages.shared import frame, launch_fields, reads
 from pages.shared.launch_fields import Field
 
 _PURPOSES = {
@@ -66,7 +66,7 @@ def experiment_form(ws: Workspace, *, key: str) -> None:
     if is_impossible(ws, experiment):
         return
     with frame.boundary():
-        seen = look(ws)
+        seen = reads.look(ws)
         asked = form(experiment, seen, key=f"{key}_{name}", columns=3)
         show_plan(ws, experiment, asked, key=f"{key}_{name}", prominent=False, seen=seen)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.show.charts.looks import Chart
+from engine.show.charts.looks import Chart, parts
 
 _LOOKS = (
     "colour",
@@ -42,13 +42,6 @@ def _tables(drawn: Any) -> Iterator[pd.DataFrame]:
     """Every table of a chart, or of a specification with its tables under "datasets"."""
     if isinstance(drawn, dict):
         held = [*drawn.get("datasets", {}).values(), drawn.get("data")]
-        yield from (one for one in held if isinstance(one, pd.DataFrame))
-        return
-    if isinstance(drawn.data, pd.DataFrame):
-        yield drawn.data
-    for name in ("layer", "hconcat", "vconcat", "concat"):
-        for part in getattr(drawn, name, ()) or ():
-            if hasattr(part, "data"):
-                yield from _tables(part)
-    if hasattr(getattr(drawn, "spec", None), "data"):
-        yield from _tables(drawn.spec)
+    else:
+        held = [part.data for part in parts(drawn)]
+    yield from (one for one in held if isinstance(one, pd.DataFrame))

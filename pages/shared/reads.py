@@ -5,10 +5,7 @@ Filters are applied after the load; no connection and no model is ever kept.
 
 import functools
 import hashlib
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -40,7 +37,10 @@ from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import set_scene
 from engine.results.study import autopilot
 from engine.serve.conversation import choices
+from engine.strategies.plan import Seen
+from engine.strategies.plan import look as plan_look
 from pages.shared import aside
+from pages.shared.drawing import once_a_drawing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,37 +48,16 @@ R = TypeVar("R")
 
 _COPIED = st.cache_data(ttl=3600, max_entries=128, show_spinner=False)
 SHARED = st.cache_resource(ttl=3600, max_entries=8, show_spinner=False)
+_COMPARISONS = st.cache_resource(ttl=3600, max_entries=128, show_spinner=False)
 
 
-_AS_LONG = 10.0  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """The versions that were looked up since a drawing began; by the clock in seconds."""
-
-    began: float
-    versions: dict[Path, str] = field(default_factory=dict)
-
-
-_seen: ContextVar[_Seen | None] = ContextVar("seen", default=None)
-
-
-def begin() -> None:
-    """Look anew at what results there are: a page is drawn from here on, or something has been changed."""
-    _seen.set(_Seen(time.monotonic()))
-
-
+@once_a_drawing
 def version(ws: Workspace) -> str:
     """Return what changes with the results, and with the definition of a metric; looked up once a drawing."""
-    seen = _seen.get()
-    if seen is None or time.monotonic() - seen.began > _AS_LONG:
-        return results_of(ws)
-    if ws.root not in seen.versions:
-        seen.versions[ws.root] = results_of(ws)
-    return seen.versions[ws.root]
+    return results_of(ws)
 
 
+@once_a_drawing
 def _data(ws: Workspace) -> str:
     """What changes with the data, and with what it is about."""
     return " ".join((domain(ws).identity, *contents(ws)))
@@ -149,8 +128,14 @@ def _with_plans(ws: Workspace) -> str:
     return f"{version(ws)} {frozen.size(ws)}"
 
 
-_compared = lasting(dict[str, Any], until=_with_plans)(compare_variants)
+def with_looks(ws: Workspace) -> str:
+    """What changes with the results, and with what was judged on test."""
+    return f"{version(ws)} {looks.size(ws)}"
+
+
+_compared = lasting(dict[str, Any], until=_with_plans, cache=_COMPARISONS)(compare_variants)
 scores, example_rows, variants = kept(store.score_table), kept(store.example_rows), kept(store.variants)
+missing = kept(store.missing)
 
 
 @lasting(dict[str, list[Any]])
@@ -167,19 +152,26 @@ dataset, splits, domain = load_dataset, load_splits, domain_of  # the first two 
 personas, persona = load_personas, load_persona
 
 
+@once_a_drawing
+def look(ws: Workspace) -> Seen:
+    """Return what a plan is made from, looked up once a drawing."""
+    return plan_look(ws)
+
+
 class NotJudged(EngineError):
     """Test is asked for verdicts that nobody has seen yet: `waiting` names the variants, `asked` the question
     (of `compare_variants`)."""
 
     def __init__(self, metric: Metric, waiting: Sequence[str], asked: Mapping[str, Any]) -> None:
-        super().__init__(f"{', '.join(waiting)}: not judged on test yet in {metric.label.lower()}.")
+        super().__init__(f"{', '.join(waiting)}: not judged on test yet in {metric.named}.")
         self.metric, self.waiting, self.asked = metric, tuple(waiting), dict(asked)
 
 
 def compared(ws: Workspace, **asked: Any) -> dict[str, Any]:
     """Return a comparison as `compare_variants` does, kept; what it shows of test was judged by a press.
 
-    No page comes to test by another way. Raises NotJudged where variants that val can choose wait for theirs.
+    All sessions read one object, and nobody may change it. No page comes to test by another way. Raises
+    NotJudged where variants that val can choose wait for theirs.
     """
     if asked.get("split", "test") == "test":
         metric = metrics.chosen(ws, asked.get("metric"))

@@ -9,9 +9,9 @@ from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.runs import jobs
 from engine.strategies.costs import words
-from engine.strategies.plan import Plan, look
+from engine.strategies.plan import Plan
 from engine.strategies.repeating import MOST_SEEDS, SEEDS, command_of, plan_repeats
-from pages.shared import frame
+from pages.shared import frame, reads
 
 _ACTIVE = ("queued", "running")
 
@@ -24,7 +24,7 @@ def repeat(ws: Workspace, run_ids: Sequence[str] = (), *, key: str) -> None:
             help="How many in all, the first one counted.",
         )  # fmt: skip
         try:
-            planned = plan_repeats(ws, run_ids, seeds=int(seeds), seen=look(ws))
+            planned = plan_repeats(ws, run_ids, seeds=int(seeds), seen=reads.look(ws))
         except EngineError as error:
             st.caption(frame.plain(error.message))
             return

@@ -17,6 +17,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, make_folder, open_workspace
 from engine.core.plain import in_markdown as plain
 from pages.shared import sign_in
+from pages.shared.drawing import once_a_drawing
 
 _OTHER = re.compile(r"(?P<name>[a-z0-9-]+-[0-9a-f]{6})\.(?P<page>[a-z]*)")
 _HELD, _HOME = "studies_workspace", "study"
@@ -29,11 +30,12 @@ def named(url: str | None) -> str:
     return found["name"] if found else ""
 
 
+@once_a_drawing
 def here() -> Workspace | None:
     """Return this session's workspace; None where its address names one that is gone, or forbidden."""
     name = named(st.context.url)
     if not name:
-        return open_workspace()
+        return _own()
     if not roles.may("own"):
         return None
     held: tuple[str, Workspace] | None = st.session_state.get(_HELD)
@@ -44,9 +46,15 @@ def here() -> Workspace | None:
     return held[1] if held else None
 
 
+@once_a_drawing
+def _own() -> Workspace:
+    """The server's own workspace."""
+    return open_workspace()
+
+
 def address(page: str, ws: Workspace) -> str:
     """Return the address of a page over a workspace; `page` is "" for the first."""
-    return page if ws.root == open_workspace().root else f"{opened.name_in_address(ws)}.{page or _HOME}"
+    return page if ws.root == _own().root else f"{opened.name_in_address(ws)}.{page or _HOME}"
 
 
 def switcher(ws: Workspace) -> None:
@@ -60,8 +68,7 @@ def switcher(ws: Workspace) -> None:
     with st.popover(
         plain(ws.root.name or str(ws.root)), icon=":material/folder_open:", width="stretch", help=told
     ):
-        own = open_workspace()
-        others = {one.root: one for one in (own, *opened.workspaces()) if one.root != ws.root}
+        others = {one.root: one for one in (_own(), *opened.workspaces()) if one.root != ws.root}
         st.caption(plain(f"This study is in {ws.root}"))
         if others:
             st.html("<br>".join(_link(one) for one in others.values()))

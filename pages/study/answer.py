@@ -46,7 +46,7 @@ def show(ws: Workspace) -> Shown | None:
         found = reads.compared(ws, split=_opening_split(ws))
     except NotScored:
         return None
-    told, metric = headline(ws, found, compared=reads.compared), METRICS[found["metric"]]
+    told, metric = _headline(ws, found["split"]), METRICS[found["metric"]]
     front = _front(found, told, metric)
     shown = Shown(found["split"], str(found["reference"]), metric, front[0] if front else None)
     with st.container(border=True, gap="small"):
@@ -59,6 +59,11 @@ def show(ws: Workspace) -> Shown | None:
         for place, row in enumerate(front):
             _one(row, f"{'Leader' if place == 0 else 'Runner-up'} on {where}", metric)
     return shown
+
+
+@reads.lasting(Headline, until=reads.with_looks)
+def _headline(ws: Workspace, split: str) -> Headline:
+    return headline(ws, reads.compared(ws, split=split), compared=reads.compared)
 
 
 def _front(found: Mapping[str, Any], told: Headline, metric: Metric) -> list[Row]:

@@ -12,6 +12,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import ago, count
 from engine.data import prepare
 from engine.data.worlds import ABOUT
+from engine.domains import metrics
 from engine.results import store
 from engine.results.study import autopilot
 from engine.results.study import standing as study
@@ -19,13 +20,13 @@ from engine.results.study.picture import picture as tree_picture
 from engine.results.study.standing import Stand, clusters
 from engine.results.trees import tree_library
 from engine.results.trees.tree import Node, Tree
-from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
+from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words, scale_words
 from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.show.run_words import title as run_title
 from engine.show.run_words import underway
 from engine.strategies import registry
-from engine.strategies.plan import Seen, look
+from engine.strategies.plan import Seen
 from pages.shared import frame, judging, launch, reads
 from pages.study import answer, onward, tree_node, tree_tools
 from pages.study import upload as study_upload
@@ -64,7 +65,7 @@ def show() -> None:
     offered = False
     waiting: list[reads.NotJudged] = []
     with frame.boundary():  # what is not sound hides nothing but itself
-        seen = look(ws)
+        seen = reads.look(ws)
         tree = tree_library.find(ws, name)
         with choices:
             with frame.boundary():
@@ -255,7 +256,9 @@ def _study(ws: Workspace, stood: Stand, seen: Seen, *, offered: bool) -> None:
             key=f"home_map_{stood.tree.name}",
             on_choose=lambda name: frame.choose(_PAGE, "node", name),
         )
-        st.caption(_KEY.format(reference=frame.plain(stood.tree.reference)))
+        reference = frame.plain(stood.tree.reference)
+        scale = scale_words(metrics.chosen(ws, stood.tree.gate.metric), reference)
+        st.caption(f"{_KEY.format(reference=reference)} {scale}")
 
 
 def _chosen_node(stood: Stand) -> Node:

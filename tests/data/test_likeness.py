@@ -7,7 +7,7 @@ import random
 import pytest
 
 from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
-from engine.data.checks import check_splits, repeats
+from engine.data.checks import check_splits, explained, repeats
 from engine.data.likeness import _shingles, repeated
 
 WORDS = ["lamp", "sofa", "rain", "tea", "heat", "cold", "quiet", "song", "red", "blue", "door", "key", "cup"]
@@ -79,3 +79,7 @@ def test_a_split_with_repeats_fails_and_says_which() -> None:
     assert not check["ok"]
     assert "p/3 (q/0)" in check["detail"]
     assert "1 test dialogues are nearly so: p/2 (p/0)" in check["detail"]
+
+
+def test_a_list_that_goes_on_keeps_its_dots() -> None:
+    assert explained({"name": "odd", "detail": "6 repeat: a, b, ..."}) == "odd: 6 repeat: a, b, ..."

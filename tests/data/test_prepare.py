@@ -360,6 +360,27 @@ def test_one_short_history_does_not_turn_the_study(ws: Workspace, flattened: Pat
         prepare(ws, dataset=flattened, min_dialogues=40, force=True)
 
 
+@pytest.mark.parametrize(
+    ("replies", "domain", "told"),
+    [
+        ("ABCD", None, "All replies are one of 4 (A, B, C, D), of which similarity says little"),
+        ("1234", None, "--domain tasks-ratings by how far a rating is off"),
+        ("1239", "tasks-ratings", "of 60 replies are no rating from 1 to 5, first '9'"),
+        ("1234", "tasks-ratings", ""),
+    ],
+)
+def test_labels_taken_for_texts_and_texts_for_ratings_are_said(
+    ws: Workspace, tmp_path: Path, replies: str, domain: str | None, told: str
+) -> None:
+    path = tmp_path / "answers.csv"
+    rows = [f"p{n % 6},asked {n},{replies[n % 7 % 4]},2024-01-{1 + n // 6:02d}" for n in range(60)]
+    path.write_text("user,question,answer,date\n" + "\n".join(rows))
+    notes = " ".join(prepare(ws, dataset=path, domain=domain)["notes"])
+    assert told in notes
+    assert told or "replies" not in notes.split("The embedded base")[0]
+    assert ("tasks-ratings by" in notes) == (domain is None and replies == "1234")
+
+
 def test_unseen_personas_are_recorded_with_the_split(ws: Workspace, flattened: Path) -> None:
     card = prepare(ws, dataset=flattened, unseen=0.3, seed=2)
     record, splits = read_json(ws.splits / "splits.json"), load_splits(ws)

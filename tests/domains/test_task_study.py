@@ -24,10 +24,14 @@ from engine.results.study import standing
 from engine.results.trees.tree_check import read_tree
 from engine.runs import answers
 from engine.runs.context import RunContext
+from engine.show.for_whom import single
+from engine.show.persona.charts import route_chart
+from engine.show.persona.route import Candidate, Route
 from engine.show.report import compose
 from engine.show.report.rendering import as_markdown
 from engine.strategies import registry
 from engine.strategies.spec import Experiment, Traits
+from pages.persona import scores
 from tests import in_process
 from tests.pages.conftest import Open, open_page, texts
 
@@ -162,6 +166,11 @@ def test_the_pages_and_the_terminal_say_the_same(
     app = open_page(ws, "compare", split="val")
     assert not app.exception
     assert "closer" in texts(app)
+    assert "on these very scores would gain −" in texts(app)
+    point = "A point is one percent of unified's MAE; less of it is a gain."
+    assert point in texts(open_page(ws, "home"))
+    assert main(["tree", "quick-wins", "--workspace", str(ws.root)]) == 0
+    assert point in capsys.readouterr().out
     for page, asked in (("persona", {"persona": "u03", "variant": "closer", "split": "val"}), ("data", {})):
         assert not open_page(ws, page, **asked).exception
     row = compare_variants(ws, split="val")["rows"][1]
@@ -171,6 +180,33 @@ def test_the_pages_and_the_terminal_say_the_same(
     lines = [line for line in capsys.readouterr().out.splitlines() if "better" in line or "worse" in line]
     assert any("closer" in line and "better" in line for line in lines)
     assert any("farther" in line and "worse" in line for line in lines)
+    assert main(["compare", "--workspace", str(ws.root), "--criteria"]) == 0
+    assert (
+        "The criteria are of embedding similarity, which this study does not score" in capsys.readouterr().err
+    )
+
+
+def test_a_gain_is_worded_as_the_difference_that_stands_beside_it() -> None:
+    mae = metrics.METRICS["rating_mae"]
+    assert single(mae, 0.3, -0.1, 0.7, 0.9) == "−0.30 (−0.70 to +0.10), a gain with a chance of 90 %"
+    known = (
+        Candidate("closer", 0.5, 0.4, 9),
+        Candidate("unified", 0.9, 0.0, 9),
+        Candidate("base", 2, -1.1, 9),
+    )
+    route = Route("routing-0", "closer", "unified", 0.02, "rating_mae", known)
+    told = scores._reason(route, mae)
+    assert told.startswith("Goes to **closer**: −0.40 over unified")
+    assert told.endswith("more than the margin of 0.02.")
+    drawn = route_chart(route)["datasets"]
+    assert list(drawn["rows"]["gain"]) == [-0.4, 0.0, 1.1]
+    assert list(drawn["rows"]["words"]) == ["−0.40, chosen", "0.00", "+1.10"]
+    assert list(drawn["edges"]["margin"]) == [-0.02]
+    on_test = {"closer": -0.3, "unified": 0.0, "base": 1.2}
+    told = scores._worth(route, mae, on_test, ())
+    assert told.startswith("Chosen on MAE from validation alone. On test the choice came to −0.30;")
+    assert told.endswith("; hindsight would have chosen no better.")
+    assert "have chosen unified (0.00), which" in scores._worth(route, mae, {**on_test, "closer": 0.1}, ())
 
 
 def test_the_report_tells_errors_on_their_own_scale_and_less_as_better(ws: Workspace) -> None:

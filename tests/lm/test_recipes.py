@@ -18,12 +18,12 @@ from engine.lm.adapters import added, fresh, save_lora, targets
 from engine.lm.bank import written
 from engine.lm.effects import Own, Recipe, Weights
 from engine.lm.forms import LoraForm
+from engine.lm.lengths import TooLong
 from engine.lm.load import Base, load_base
 from engine.lm.prompts import Memory, system_text
 from engine.lm.recipes import Shelf, build_prompt, read_personas, write_personas
 from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, Trainer, TrainSettings
-from engine.lm.window import TooLong
 
 META = {
     "time_of_day": "evening",

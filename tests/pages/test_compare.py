@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -56,9 +57,9 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict
 
 def test_what_is_kept_for_the_next_process_is_what_was_computed(full: Workspace) -> None:
     computed = json.loads(json.dumps(compare_variants(full, split="val"), allow_nan=False))
-    st.cache_data.clear()
+    st.cache_resource.clear()
     first = reads._compared(full, split="val")
-    st.cache_data.clear()  # as in another process
+    st.cache_resource.clear()  # as in another process
     assert first == computed == reads._compared(full, split="val")
     whole = store.protocols(full)
     pd.testing.assert_frame_equal(reads.protocols(full), whole)
@@ -88,6 +89,38 @@ def test_the_next_process_opens_a_view_with_what_was_kept(
     first = opened()
     assert any(name.startswith(f"{kind}-") for name in first[1])
     assert opened() == first  # nothing was made anew, and none took another's place
+
+
+@pytest.mark.parametrize(
+    ("page", "asked"),
+    [
+        ("home", {}),
+        ("experiments", {}),
+        ("persona", {"variant": "retrieval"}),
+        ("report", {}),
+        ("playground", {}),
+    ]
+    + [
+        ("compare", {"view": view, "candidate": "retrieval"})
+        for view in ("", "personas", "why", "metrics", "heatmap", "cost", "certainty")
+    ],
+)
+def test_no_page_changes_a_comparison_that_all_share(
+    open_page: Open, full: Workspace, monkeypatch: pytest.MonkeyPatch, page: str, asked: dict[str, str]
+) -> None:
+    shared, given = reads._compared, list[tuple[dict[str, Any], dict[str, Any]]]()
+
+    def compared(ws: Workspace, **told: Any) -> dict[str, Any]:
+        found = shared(ws, **told)
+        given.append((found, copy.deepcopy(found)))
+        return found
+
+    monkeypatch.setattr(reads, "_compared", compared)
+    st.cache_data.clear()
+    shutil.rmtree(full.cache)  # so that everything made of a comparison is made
+    open_page(full, page, **asked)
+    assert all(found == before for found, before in given)
+    assert given or page == "playground"
 
 
 def test_without_data_and_without_scores_the_page_leads_on(

@@ -174,6 +174,7 @@ def test_a_table_of_ones_own_is_looked_at_mapped_and_imported(open_page: Open, e
     _look(app, "tickets.csv", layouts.tickets()["tickets.csv"])
     assert "It would be refused" in texts(app)
     assert "'Agent Smith' is not one of" in app.dataframe[0].value["Why"][0]
+    assert app.dataframe[0].value["Why"][0].endswith("(say who answers: “Who answers”)")
     assert list(app.dataframe[1].value["speaker"])[:2] == ["Agent Smith", "customer"]
     guessed = {box.label: box.value for box in app.selectbox if str(box.key).startswith("data_column_")}
     assert guessed == {

@@ -37,6 +37,10 @@ def test_without_data_the_page_leads_to_it(open_page: Open, empty: Workspace) ->
 
 def test_every_experiment_has_a_card(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "experiments")
+    assert not any(str(key).startswith("experiments_open_") for key in _buttons(app))  # families are folded
+    for name in ("sweeps", *dict.fromkeys(entry.group for entry in registry.EXPERIMENTS.values())):
+        app.session_state[f"experiments_fold_{name}_False"] = True
+    app.run()
     seen = texts(app)
     assert {f"experiments_open_{name}" for name in registry.EXPERIMENTS} <= set(_buttons(app))
     assert all(entry.question in seen for entry in registry.EXPERIMENTS.values())

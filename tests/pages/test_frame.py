@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from engine.cli import PAGES, cli
 from engine.core.paths import REPOSITORY, Workspace
 from engine.show.glossary import WORDS
-from pages.shared import reads
+from pages.shared import drawing, reads
 from pages.shared.numbers import of_chart
 from pages.words.commands import WHERE
 from tests.pages.conftest import Open, texts
@@ -51,15 +51,15 @@ def test_a_fault_of_the_app_itself_is_not_hidden() -> None:
 
 def test_results_are_looked_for_once_a_drawing_and_anew_once_something_was_pressed(tmp_path: Path) -> None:
     ws = prepare_world(tmp_path / "study", personas=4, dialogues=6)
-    reads.begin()
+    drawing.begin()
     try:
         before = reads.version(ws)
         finish(ws, "base")
         assert reads.version(ws) == before
-        reads.begin()
+        drawing.begin()
         assert reads.version(ws) != before
     finally:
-        reads._seen.set(None)
+        drawing._seen.set(None)
 
 
 def test_one_place_draws_charts_and_one_words_shares() -> None:

@@ -14,7 +14,7 @@ from engine.results import store
 from engine.runs import jobs, labels
 from engine.runs.runfolder import Status, fingerprint, write_spec, write_status
 from tests.many_runs import leave_history
-from tests.pages.conftest import Open, shown_words, texts
+from tests.pages.conftest import Open, shown_words, texts, unfold
 from tests.sample_study import counting_run, end_badly
 
 
@@ -261,11 +261,13 @@ def test_the_reference_is_marked_and_can_be_repeated_from_other_seeds(
     unified, base = _id_of(full, "unified"), _id_of(full, "base")
     app = open_page(full, "runs", run=unified)
     assert "The reference" in texts(app)
+    unfold(app, "runs_seeds")
     assert "Repeat with 3 seeds" in [one.label for one in app.button]
     assert "unified, crossed with the seeds: 2 runs to go" in texts(app)
     app.number_input(key="runs_repeat_seeds").set_value(5).run()
     assert "4 runs to go" in texts(app)
     app = open_page(full, "runs", run=base)
+    unfold(app, "runs_seeds")
     assert "Repeat with 3 seeds" not in [one.label for one in app.button]
 
 

@@ -28,7 +28,7 @@ def slow_to_load(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def finish(ws: Workspace, *run_ids: str) -> list[int]:
-    """Wait until the runs have succeeded and left their slots; return which process loaded the step of each."""
+    """Wait until the runs succeeded and left their slots; return which process loaded the step of each."""
     records = jobs.wait(ws, run_ids, timeout_seconds=WAIT, poll_seconds=0.1)
     assert [record.state for record in records] == ["succeeded"] * len(run_ids)
     eventually(lambda: not any(map(slots.busy, records)), timeout_seconds=WAIT)

@@ -251,6 +251,36 @@ def test_what_cannot_be_answered_is_refused(client: OpenAI, more: dict[str, Any]
     assert client.chat.completions.create(**{**asked, **neutral}).choices  # and the server goes on
 
 
+@pytest.mark.parametrize("broken", ["dialogues", "config"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_broken_here_is_no_fault_of_who_asks(
+    ws: Workspace, client: OpenAI, broken: str, stream: bool
+) -> None:
+    file = ws.config if broken == "config" else ws.dataset / "dialogues.jsonl"
+    before = file.read_bytes()
+    file.write_bytes(before[: len(before) // 2])
+    try:
+        with pytest.raises(openai.InternalServerError, match=file.name) as failed:
+            client.chat.completions.create(
+                model="unified",
+                messages=[{"role": "user", "content": SAID[0]}],
+                max_tokens=5 if stream else 6,  # which nobody has asked for
+                stream=stream,
+            )
+    finally:
+        file.write_bytes(before)
+    assert failed.value.type == "server_error"
+    assert ask(client, "unified", SAID[0]).choices
+
+
+def test_a_reply_that_leaves_a_prompt_no_room_is_refused(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="leaves no room") as refused:
+        client.chat.completions.create(
+            model="unified", messages=[{"role": "user", "content": SAID[0]}], max_tokens=2048
+        )
+    assert refused.value.code == "context_length_exceeded"
+
+
 def test_a_model_that_is_not_offered_is_not_found(client: OpenAI) -> None:
     for asked in (lambda: ask(client, "gpt-4", SAID[0]), lambda: client.models.retrieve("gpt-4")):
         with pytest.raises(openai.NotFoundError, match="base|unified") as refused:

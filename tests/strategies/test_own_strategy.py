@@ -26,6 +26,8 @@ from engine.results.comparing.comparison import compare_variants
 from engine.runs.runfolder import RunSpec
 from engine.serve.answering import Answering, Stage
 from engine.serve.conversation import can_answer
+from engine.show.report import compose
+from engine.show.report.rendering import as_markdown
 from engine.strategies import registry
 from engine.strategies.cloning import clone
 from engine.strategies.plan import plan
@@ -117,6 +119,16 @@ def test_it_is_compared_with_its_placebo_beside_it(ws: Workspace, steered: RunSp
     assert found["steering"]["role"] == ""
     assert found["steering"]["above_placebo"]["placebo"] == "steering~placebo"
     assert found["steering~placebo"]["role"] == "placebo"
+
+
+def test_the_report_has_it_with_its_controls_and_says_whose_code_it_is(ws: Workspace, own: Path) -> None:
+    do(ws, "matched", to="steering")
+    store.refresh(ws)
+    text = as_markdown(compose(ws))
+    assert "python -m engine run matched --set to=steering" in text
+    assert text.index(f"python -m engine machine --approve {own}") < text.index(
+        "python -m engine run steering"
+    )
 
 
 def test_it_is_chatted_with_and_shown_with_its_lineage(ws: Workspace, steered: RunSpec) -> None:

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, out, pairs, table
 from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.domains import metrics
 from engine.results.trees import tree_library
 from engine.results.trees.tree import Tree, move_thresholds
 from engine.results.trees.tree_walk import Walk
@@ -22,6 +24,7 @@ from engine.results.trees.tree_words import (
     look_of,
     moved,
     remaining_words,
+    scale_words,
 )
 
 if TYPE_CHECKING:  # a command that reads no results loads no tables
@@ -120,7 +123,7 @@ def _show(call: Call, found: Tree, *, cluster: str | None, what_if: Sequence[str
         value["what_if"] = {"moved": moves, **after.as_json()}
 
     def show() -> None:
-        _print_tree(stood, stood.walk)
+        _print_tree(call.ws, stood, stood.walk)
         if changed is not None and after is not None:
             _print_what_if(changed, stood.walk, after)
 
@@ -155,7 +158,7 @@ def tree_record(stood: "Stand") -> dict[str, Any]:
     }
 
 
-def _print_tree(stood: "Stand", walk: Walk) -> None:
+def _print_tree(ws: Workspace, stood: "Stand", walk: Walk) -> None:
     tree = walk.tree
     out().print(Text(f"{tree.title}: {tree.question}", style="bold"))
     if tree.cluster != "all":
@@ -177,6 +180,8 @@ def _print_tree(stood: "Stand", walk: Walk) -> None:
             stood.time_words(node.id, standing.state),
         )
     out().print(shown)
+    if scale := scale_words(metrics.chosen(ws, tree.gate.metric), tree.reference):
+        out().print(Text(scale))
     _print_end(stood, walk)
 
 

@@ -33,7 +33,7 @@ from engine.data.mapping import (
 )
 from engine.data.packed import stem_of
 from engine.data.rows import read_rows
-from engine.data.schema import BAD_ID, MAX_ID_LENGTH, is_number, shorten
+from engine.data.schema import BAD_ID, MAX_ID_LENGTH, is_number, read_character, shorten
 from engine.data.turns import Speech, Turns, role_of
 from engine.data.when import Days, days_of, found_in, read_time
 
@@ -62,8 +62,8 @@ class Gathered:
 
     def person(self, persona_id: str, character: Any = None) -> None:
         """Note a person, and the first text that says something of her."""
-        text = character.strip() if isinstance(character, str) else ""
-        self.characters[persona_id] = self.characters.get(persona_id) or text or None
+        text = read_character(character, [])
+        self.characters[persona_id] = self.characters.get(persona_id) or text
 
     def imported(self, layout: str, *, ids_tell: bool, dates: str = "") -> Imported:
         """Return all of it as a dataset."""

@@ -123,5 +123,4 @@ def _line(turn: Any, where: str, key: str, problems: list[str]) -> tuple[str, st
 def _character(row: dict[str, Any], place: int) -> Any:
     """MSC's lines about each speaker."""
     personas = row.get("personas")
-    lines = personas[place] if isinstance(personas, list) and place < len(personas) else None
-    return "\n".join(one for one in lines if isinstance(one, str)) if isinstance(lines, list) else None
+    return personas[place] if isinstance(personas, list) and place < len(personas) else None

@@ -11,7 +11,7 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Row
-from engine.core.wording import p_value, percent
+from engine.core.wording import listed, p_value, percent
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
@@ -20,6 +20,7 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import pairings
 from engine.results.comparing.remarks import too_few
 from engine.stats.co_primary import beside_words
+from engine.stats.levels import NOISE
 from engine.stats.verdicts import BETTER, WORSE, alone, verdict
 from engine.stats.winners import Optimism, optimism
 
@@ -34,7 +35,8 @@ class Headline:
     `tested` is its row on test, None where nobody has looked yet or it is not scored there. `highest` is the
     highest of the `competing` on test, where a comparison on test is shown, with the `luck` of the highest,
     where personas are enough to tell. `thin` says why there is none of all this: too few personas have the
-    metric. `among` is how many metrics its p answers for: 1 where this one was declared beforehand.
+    metric. `among` is how many metrics its p answers for: 1 where this one was declared beforehand. `alike`
+    are the others that stand as high on val: of such the first by name is chosen.
     """
 
     metric: str
@@ -47,6 +49,7 @@ class Headline:
     thin: str = ""
     among: int = 1
     competing: int = 1
+    alike: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -72,14 +75,23 @@ class Headline:
             gain = _size(self.chosen["delta"], metric)
             own = self.chosen["reference"]  # what it is built on, where that is not the reference
             told = f"Validation chooses {name}: {gain} over {own} there.{self._held_back(self.chosen)}"
-            return f"{told} Test has not judged it yet."
+            return f"{told}{self._alike_words} Test has not judged it yet."
         counted = "one test" if self.among == 1 else f"one of {self.among} metrics"
         p = alone(self.tested, among=self.among)["p_holm"]
         sure = "no test" if p is None else f"p {_p(p)}, {counted}"
         return (
             f"Validation chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)}"
             f" over {self.tested['reference']} ({_spread(self.tested, metric)}; {sure})."
-            f"{self._held_back(self.tested)}"
+            f"{self._held_back(self.tested)}{self._alike_words}"
+        )
+
+    @property
+    def _alike_words(self) -> str:
+        """Who could have been chosen as well."""
+        return (
+            f" On validation {listed(self.alike)} did just as well; of such the first by name is chosen."
+            if self.alike
+            else ""
         )
 
     def _held_back(self, row: Row) -> str:
@@ -157,6 +169,15 @@ def headline(ws: Workspace, found: Found, *, compared: Callable[..., Found] = co
     on_val = _asked(ws, compared, split="val", **asked)
     chosen = None if on_val is None else _best(on_val, metric)
     chosen = chosen if chosen is not None and metric.sign * chosen["delta"] > 0 else None
+    alike = (
+        ()
+        if chosen is None or on_val is None
+        else tuple(
+            row["variant"]
+            for row in _competing(on_val)
+            if row is not chosen and abs(row["delta"] - chosen["delta"]) < NOISE
+        )
+    )
     tested = None
     if chosen is not None and found["split"] == "test":
         tested = _row(found, chosen["variant_id"])
@@ -177,6 +198,7 @@ def headline(ws: Workspace, found: Found, *, compared: Callable[..., Found] = co
         luck,
         among=found["among_metrics"],
         competing=len(_competing(found)),
+        alike=alike,
     )
 
 
@@ -201,7 +223,7 @@ def _competing(found: Found) -> list[Row]:
 
 def _best(found: Found, metric: Metric) -> Row | None:
     rows = _competing(found) if metric.higher_is_better is not None else []
-    return max(rows, key=lambda row: (metric.sign * row["delta"], row["variant"]), default=None)
+    return min(rows, key=lambda row: (round(-metric.sign * row["delta"], 12), row["variant"]), default=None)
 
 
 def _row(found: Found, variant_id: str) -> Row | None:

@@ -11,12 +11,13 @@ from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.data.splits import UNSEEN
 from engine.results import store
-from engine.results.comparing import row_role
+from engine.results.comparing import leakage, row_role
 from engine.results.comparing.scene import Scene
 from engine.results.store.statistics import DEFAULT_REFERENCES
 
 CANNOT = "cannot serve unseen personas"
 SEEN_ONLY = "This speaks of seen personas only: none was kept out of training."
+UNSEEN_ONLY = "Unseen personas only: none has dialogues to train on."
 Found = Mapping[str, Any]
 
 
@@ -57,13 +58,15 @@ def beside_test(
     return {**table, "cannot_serve": held}
 
 
-def words(found: Found) -> str:
+def words(ws: Workspace, found: Found) -> str:
     """Say of whom a table speaks, in a line; "" on val and for the second table itself."""
     if found["split"] != "test":
         return ""
     table = found.get("unseen")
     if table is None:
-        return SEEN_ONLY
+        seen, unseen = leakage.strangers(ws, "test")
+        both = f"{count(len(seen), 'persona')} have dialogues to train on, {len(unseen)} are unseen."
+        return both if seen and unseen else UNSEEN_ONLY if unseen else SEEN_ONLY
     people = max((row["n_paired"] for row in table["rows"]), default=0)
     told = f"Seen personas; below, {count(people, 'persona')} kept out of all training."
     return f"{told} {', '.join(table['cannot_serve'])}: {CANNOT}." if table["cannot_serve"] else told

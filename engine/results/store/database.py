@@ -25,6 +25,7 @@ Answer = TypeVar("Answer")
 _log = logging.getLogger("engine.results.store")
 DAMAGED = ".duckdb.damaged"
 """How the name of a database ends that could not be read and was put aside."""
+_INTERRUPTED = ("Query interrupted", "KeyboardInterrupt")
 _UNWRITABLE = ("No space left", "Permission denied", "Read-only file system", "Disk quota exceeded")
 
 
@@ -127,8 +128,21 @@ def opened(ws: Workspace) -> Iterator[Connection]:
             connection.execute("insert into migrations values (?, ?)", [tables.FORM, now()])
             connection.execute("commit")
         yield connection
+    except Exception as error:
+        if _was_interrupted(error):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         connection.close()
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Say whether it is what DuckDB makes of Ctrl-C, or came of that: no sign of a damaged file."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or any(word in str(error) for word in _INTERRUPTED):
+            return True
+        error = error.__context__
+    return False
 
 
 def _refuse_what_stays(ws: Workspace, error: duckdb.Error) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from engine.core.wording import about, count, duration, interval, p_value, percent, points, signed_points
+from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_time import Remaining
@@ -77,6 +78,14 @@ def gate_words(gate: Gate, reference: str) -> str:
         needed = f"{signed_points(gate.threshold)} points over {reference}"
     share = f", {percent(gate.share_improved)} of personas improve" if gate.share_improved else ""
     return f"{what}{needed} on {gate.split}{share}, p < {gate.alpha:g}"
+
+
+def scale_words(metric: Metric, reference: str) -> str:
+    """Say what a point is in a tree whose metric is no fraction; "" where it is one."""
+    if metric.unit == "fraction":
+        return ""
+    way = "less" if metric.sign < 0 else "more"
+    return f"A point is one percent of {reference}'s {metric.named}; {way} of it is a gain."
 
 
 def gain_words(measured: Measured) -> str:

@@ -5,7 +5,6 @@ a pipe cannot reach it.
 """
 
 import os
-import signal
 import subprocess
 import sys
 import traceback
@@ -142,7 +141,6 @@ def fork(
             if os.read(entrance, 1):
                 os.close(entrance)
                 os.setsid()
-                signal.signal(signal.SIGINT, signal.SIG_DFL)  # to be seen as what ended it
                 be_known_as(module, ws, run_id, attempt)
                 keyring.use(keys)
                 exit_code = do(str(ws.root), run_id, str(attempt))

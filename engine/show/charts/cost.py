@@ -11,7 +11,7 @@ from engine.core.types import Row
 from engine.core.wording import count, duration
 from engine.domains.metric import Metric
 from engine.results.comparing import row_role
-from engine.show.charts.looks import GRID, Chart, clicked, scale, tips
+from engine.show.charts.looks import GRID, Chart, clicked, made_once, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 CostName = Literal["parameters", "training", "latency"]
@@ -101,6 +101,7 @@ def front(points_: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
+@made_once
 def cost_chart(table: pd.DataFrame, *, cost: CostName, metric: Metric) -> Chart:
     """Return the means over a cost; the front is joined by steps and named, the rest is named on hovering.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engine.domains.metric import Metric
-from engine.show.charts.looks import GRID, Chart, clicked, tips
+from engine.show.charts.looks import GRID, Chart, clicked, made_once, tips
 
 HEATMAP_PERSONAS: Final = 400  # columns at a time; beyond it a cell has no width left
 _NUMBERED = 24  # personas up to which each cell shows its number
@@ -42,6 +42,7 @@ def ordered_personas(
     return sorted(names, key=lambda name: (-worth[name], name))
 
 
+@made_once
 def heatmap(
     frame: pd.DataFrame,
     *,

@@ -10,12 +10,13 @@ from engine.core.types import Row
 from engine.domains.metric import Metric
 from engine.results.comparing import row_role
 from engine.show.charts.leaderboard import REPEATED
-from engine.show.charts.looks import GRID, Chart, clicked, line_at, scale, tips
+from engine.show.charts.looks import GRID, Chart, clicked, line_at, made_once, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 _ROOM = 0.16  # of the width, on the right, for the numbers: nothing is drawn over them
 
 
+@made_once
 def interval_chart(
     rows: Sequence[Row], *, reference: str, metric: Metric, noise_floor: float | None = None
 ) -> Chart:

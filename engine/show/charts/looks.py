@@ -5,7 +5,13 @@ light and dark. Blue is better, orange is worse, grey is neither; each also has 
 """
 
 import functools
-from typing import Any, Final, Literal
+import hashlib
+import io
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any, Final, Literal, ParamSpec
 
 import altair as alt
 import pandas as pd
@@ -19,6 +25,9 @@ BRUSHED: Final = "brushed"  # the selection of a drag
 GRID: Final = "#8a949a"  # readable on light and on dark
 
 Chart = alt.LayerChart | alt.FacetChart
+P = ParamSpec("P")
+_KEPT = 8  # charts of each function
+_SPECIFICATION = "_specification"
 
 
 def scale() -> alt.Scale:
@@ -49,13 +58,73 @@ def tips(**titles: str) -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N", title=title) for field, title in titles.items()]
 
 
-def quick(chart: Chart) -> Chart:
-    """Return a finished chart that is drawn without being held against Vega-Lite's schema each time.
+def made_once(make: Callable[P, Chart]) -> Callable[P, Chart]:
+    """Keep the charts that a function made last: equal arguments give the same, which nobody may change.
 
-    That check is most of the time of drawing, and tests do it for every chart.
+    Making one takes longer than all else that a page does when it is drawn again.
     """
-    object.__setattr__(chart, "to_dict", functools.partial(chart.to_dict, validate=False))
-    return chart
+
+    @functools.lru_cache(maxsize=_KEPT)
+    def by_content(asked: _Asked) -> Chart:
+        return make(*asked.args, **asked.kwargs)
+
+    @functools.wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> Chart:
+        return by_content(_Asked(_content((args, kwargs)), args, kwargs))
+
+    return made
+
+
+def specification(chart: Chart) -> dict[str, Any]:
+    """Return a chart as Vega-Lite, its tables beside it under "datasets" by a name of their content.
+
+    Made once a chart, and not held against Vega-Lite's schema, which takes most of the time; tests do that.
+    """
+    kept = vars(chart)
+    if _SPECIFICATION not in kept:
+        copied, tables = chart.copy(deep=True), {}
+        for part in parts(copied):
+            if isinstance(part.data, pd.DataFrame):
+                name = hashlib.sha256(_content(part.data)).hexdigest()[:16]
+                tables[name], part.data = part.data, alt.NamedData(name=name)
+        made = copied.to_dict(validate=False)
+        if chart.config is alt.Undefined:
+            del made["config"]  # altair's own theme; the app has one
+        object.__setattr__(chart, _SPECIFICATION, {**made, "datasets": tables})
+    found: dict[str, Any] = kept[_SPECIFICATION]
+    return found
+
+
+def parts(chart: Any) -> Iterator[Any]:
+    """Yield a chart and all charts within it."""
+    yield chart
+    for name in ("layer", "hconcat", "vconcat", "concat"):
+        for part in getattr(chart, name, ()) or ():
+            yield from parts(part)
+    if hasattr(getattr(chart, "spec", None), "data"):
+        yield from parts(chart.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A call of a function, known by the content of its arguments."""
+
+    content: bytes
+    args: Any = field(compare=False)
+    kwargs: Any = field(compare=False)
+
+
+class _Pickler(pickle.Pickler):
+    """Tells functions apart by which they are: a metric's may be local ones."""
+
+    def reducer_override(self, held: Any) -> Any:
+        return (int, (id(held),)) if isinstance(held, FunctionType) else NotImplemented
+
+
+def _content(held: Any) -> bytes:
+    written = io.BytesIO()
+    _Pickler(written).dump(held)
+    return written.getvalue()
 
 
 def room_on_the_right(pixels: int) -> alt.Scale:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from engine.core.types import Row
 from engine.runs.runfolder import losses_once
-from engine.show.charts.looks import GRID, Chart, scale, tips
+from engine.show.charts.looks import GRID, Chart, made_once, scale, tips
 
 Along = Literal["step", "epoch", "seconds"]
 ALONG: Final[Mapping[Along, str]] = {"step": "Steps", "epoch": "Epochs", "seconds": "Time at work, s"}
@@ -50,6 +50,7 @@ def thinned(table: pd.DataFrame, *, points: int = _POINTS) -> pd.DataFrame:
     return pd.concat([means, table[table["split"] != "training"]], ignore_index=True)
 
 
+@made_once
 def loss_chart(table: pd.DataFrame) -> Chart:
     """Return the loss curve over the steps: a thin line for training, marked points for validation."""
     held = [word for word in ("training", "validation") if (table["split"] == word).any()]
@@ -63,6 +64,7 @@ def loss_chart(table: pd.DataFrame) -> Chart:
     return alt.layer(train, val).properties(height=260)
 
 
+@made_once
 def rate_chart(table: pd.DataFrame) -> Chart:
     """Return the learning rate of a loss table over the steps."""
     held = table[table["learning_rate"].notna()]
@@ -75,6 +77,7 @@ def rate_chart(table: pd.DataFrame) -> Chart:
     return alt.layer(line.encode(x=_along("step"), y=y, tooltip=tooltip)).properties(height=150)
 
 
+@made_once
 def usage_chart(table: pd.DataFrame, *, field: Literal["memory_gb", "processor"]) -> Chart:
     """Return the memory or the processor that a run took over its time at work (of `curves.usage_table`)."""
     title = {"memory_gb": "Memory, GB", "processor": "Cores busy"}[field]
@@ -87,6 +90,7 @@ def usage_chart(table: pd.DataFrame, *, field: Literal["memory_gb", "processor"]
     return alt.layer(area.encode(x=_along("seconds"), y=y, tooltip=tooltip)).properties(height=150)
 
 
+@made_once
 def overlaid_chart(tables: Mapping[str, pd.DataFrame], *, along: Along = "step") -> Chart:
     """Return the curves of several runs: a colour and a sign each, training faint, validation full.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engine.domains.metric import Metric
-from engine.show.charts.looks import GRID, Chart, brushed, clicked, line_at, scale, tips
+from engine.show.charts.looks import GRID, Chart, brushed, clicked, line_at, made_once, scale, tips
 from engine.stats.levels import CATASTROPHE, NOISE
 from engine.stats.pairing import Pairing
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
@@ -84,6 +84,7 @@ def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color
     return alt.Color("outcome:N", scale=scale(), legend=legend)
 
 
+@made_once
 def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric: Metric) -> Chart:
     """Return one bar a persona, sorted from the largest gain to the largest loss.
 
@@ -122,6 +123,7 @@ def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric
     return alt.layer(bars, *lines, equal, columns).properties(height=280)
 
 
+@made_once
 def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric: Metric) -> Chart:
     """Return a dot a persona on one axis of differences from the reference: left of the line is who loses.
 
@@ -152,6 +154,7 @@ def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric: 
     return alt.layer(line_at(0.0, axis="x"), marks).properties(height=104)
 
 
+@made_once
 def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric: Metric) -> Chart:
     """Return candidate over reference, a mark a persona; above the diagonal the candidate has more.
 
@@ -199,6 +202,7 @@ def _diagonal(low: float, high: float, shift: float, *, dashed: bool = False) ->
     )
 
 
+@made_once
 def distribution_chart(table: pd.DataFrame, *, mean: float, metric: Metric) -> Chart:
     """Return how many personas there are at each difference, in bins that never straddle 0.
 

@@ -5,10 +5,11 @@ import pandas as pd
 
 from engine.core.wording import count
 from engine.domains.metric import Metric
-from engine.show.charts.looks import GRID, Chart, line_at, tips
+from engine.show.charts.looks import GRID, Chart, line_at, made_once, tips
 from engine.stats.power import Outlook
 
 
+@made_once
 def power_chart(outlook: Outlook, *, metric: Metric) -> Chart:
     """Return the detectable difference over the personas; a dot is this study, a diamond the goal."""
     factor = metric.factor

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from engine.show.charts.looks import Chart, line_at, scale, tips
+from engine.show.charts.looks import Chart, line_at, made_once, scale, tips
 from engine.stats.bradley_terry import AVERAGE, Rating
 
 _COLOUR = "amount"
 
 
+@made_once
 def ratings_chart(ratings: Sequence[Rating]) -> Chart:
     """Return the ratings with their 95 % intervals, best first; the dashed line is the average."""
     frame = pd.DataFrame(

@@ -7,9 +7,10 @@ import altair as alt
 import pandas as pd
 
 from engine.core.wording import percent
-from engine.show.charts.looks import room_on_the_right, scale, tips
+from engine.show.charts.looks import made_once, room_on_the_right, scale, tips
 
 
+@made_once
 def share_chart(shares: Mapping[str, float | None], *, title: str) -> alt.LayerChart | alt.FacetChart:
     """Return one horizontal bar a name, in percent, with its number beside it."""
     frame = pd.DataFrame(

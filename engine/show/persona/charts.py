@@ -78,12 +78,14 @@ def map_chart(found: Clusters, persona_id: str | None, *, cluster: int | None = 
     )
     spec = _filled(_map_template(len(rows) > _MANY), 300, rows)
     spec["datasets"][_MARKED] = rows[rows["persona_id"] == persona_id]
-    spec["datasets"][_EDGES] = _clear_places(rows)
+    spec["datasets"][_EDGES] = _clear_places(tuple(zip(rows["cluster"], rows["x"], rows["y"], strict=True)))
     return spec
 
 
-def _clear_places(rows: pd.DataFrame) -> pd.DataFrame:
+@lru_cache(maxsize=16)
+def _clear_places(marked: tuple[tuple[str, float, float], ...]) -> pd.DataFrame:
     """Where each cluster's number stands: as near its middle as no mark and no other number is in the way."""
+    rows = pd.DataFrame(marked, columns=["cluster", "x", "y"])
     marks = rows[["x", "y"]].to_numpy(dtype=float)
     low = marks.min(axis=0)
     pixels = np.array(_MAP_PIXELS) / np.maximum(marks.max(axis=0) - low, 1e-9)
@@ -114,11 +116,13 @@ _RINGS: Final = np.vstack(  # the middle itself, then rings around it, the neare
 def route_chart(route: Route) -> Spec:
     """Return each candidate's gain over the fallback on val, and the margin it had to beat as a line."""
     metric = METRICS[route.metric]
+    factor = metric.sign * metric.factor
     rows = [
         {
             "variant": one.variant,
-            "gain": metric.factor * one.gain,
-            "words": f"{metric.change(one.gain)}{', chosen' if one.variant == route.variant else ''}",
+            "gain": factor * one.gain,
+            "words": metric.change(metric.sign * one.gain)
+            + (", chosen" if one.variant == route.variant else ""),
             "verdict": BETTER if one.variant == route.variant else WORSE if one.gain < 0 else EQUAL,
             "mean": metric.level(one.mean),
         }
@@ -126,7 +130,7 @@ def route_chart(route: Route) -> Spec:
         if one.gain is not None
     ]
     spec = _filled(_route_template(route.fallback, metric.in_points), 28 * max(1, len(rows)) + _AXIS, rows)
-    spec["datasets"][_EDGES] = pd.DataFrame({"margin": [metric.factor * route.margin]})
+    spec["datasets"][_EDGES] = pd.DataFrame({"margin": [factor * route.margin]})
     return _marking(spec, route.variant)
 
 

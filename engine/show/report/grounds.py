@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.core import extensions
 from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import SCHEME_WORDS, SPLIT_WORDS, count, duration, spelled
+from engine.data.archive import UPLOAD
 from engine.results.checks import failed_words
 from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
@@ -214,15 +216,21 @@ def _commands(gathered: Gathered, done: list[RunRecord]) -> Iterator[str]:
     """What is typed to make it again, in a folder of one's own that the reader calls W."""
     config, card, there = gathered.config, gathered.card, {"workspace": "W"}
     if card.get("importer") != EXPERIMENT:
-        made = {"dataset": config["dataset"]["source"], "split": config["split"]}
+        source = config["dataset"]["source"].removeprefix(UPLOAD)  # the reader has the file by that name
+        made = {"dataset": source, "split": config["split"]}
         made |= {name: (card.get("world") or {}).get(name) for name in ("personas", "dialogues")}
-        made |= {"base": config["base"], "seed": config["seed"]}
-        yield command_line("init", options={**made, **there})
+        made |= {"base": config["base"], "seed": config["seed"], "map": card.get("mapping")}
+        yield command_line("init", options={**made, **card.get("asked", {}), **there})
+    for one in extensions.named(gathered.ws):
+        for step in ("extension", "approve"):
+            yield command_line("machine", options={step: str(one.path), **there})
     for record in done:
         if record.experiment == EXPERIMENT:
             yield command_line("import-study", "RESULTS", options=there)
         elif record.spec is not None:
-            yield command_of(record.spec, Workspace(Path("W")), upstream=_unusual(record.spec))
+            yield command_of(
+                record.spec, gathered.ws, upstream=_unusual(record.spec), where=Workspace(Path("W"))
+            )
 
 
 def _unusual(spec: RunSpec) -> dict[str, str]:

@@ -155,7 +155,8 @@ def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
     table = compared.found["unseen"]
     if table is not None:
         return Section(
-            "Of whom this speaks", (Text(unseen_table.words(compared.found)), leaderboard_of(table))
+            "Of whom this speaks",
+            (Text(unseen_table.words(gathered.ws, compared.found)), leaderboard_of(table)),
         )
     if compared.imported or not compared.contenders:
         return None
@@ -166,9 +167,7 @@ def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
         )
         return Section("Of whom this speaks", (Text(told),))
     if not seen:
-        return Section(
-            "Of whom this speaks", (Text("Unseen personas only: none has dialogues to train on."),)
-        )
+        return Section("Of whom this speaks", (Text(unseen_table.UNSEEN_ONLY),))
     blocks: list[Block] = [
         Text(
             f"{count(len(seen), 'persona')} have dialogues to train on, {len(unseen)} are unseen. A reading"

@@ -12,12 +12,13 @@ from engine.data.dataset import examples_of, load_dataset, load_splits
 from engine.domains.domain import Domain
 from engine.lm.effects import Prompt
 from engine.lm.encode import Encoded, encode_prompt, encode_reply
+from engine.lm.lengths import TooLong
 from engine.lm.load import Base
 from engine.lm.prompts import Memory, chat, system_text
 from engine.lm.recipes import build_prompt
 from engine.lm.retrieve import MemoryIndex
 from engine.lm.scorer import Scorer
-from engine.lm.window import TooLong, prompt_room, window_of
+from engine.lm.window import prompt_room, window_of
 from engine.runs.context import RunContext
 from engine.strategies.retrieval import remembering
 from engine.strategies.steps.scoring import embedding_progress

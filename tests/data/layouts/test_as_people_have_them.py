@@ -492,3 +492,45 @@ def test_a_survey_names_people_as_the_conversations_do(tmp_path: Path) -> None:
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     assert sum(one.character is not None for one in read(tmp_path).dataset.personas) == len(survey)
+
+
+@pytest.mark.parametrize("named", [{}, {"conversation_id": "one"}])
+def test_a_log_that_holds_a_dialogue_anew_at_each_turn_is_of_whole_dialogues(
+    tmp_path: Path, named: Row
+) -> None:
+    said = [
+        {"role": role, "content": f"{role} {place}"} for place in range(3) for role in ("user", "assistant")
+    ]
+    grown = [{"user_id": who, **named, "messages": said[:end]} for who in PEOPLE for end in (1, 2, 4, 6)]
+    other = {
+        "user_id": "ann",
+        **dict.fromkeys(named, "two"),
+        "messages": [*said[:3], {**said[3], "content": "?"}],
+    }
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines([*grown, other]))
+    imported = read(path)
+    assert imported.faults == ()
+    assert [len(row.messages) for row in imported.dataset.dialogues] == [6, 4, 6, 6]
+    assert "9 dialogues that another of the same person begins with" in " ".join(imported.notes)
+
+
+def test_a_beginning_that_the_data_puts_into_another_split_stays(tmp_path: Path) -> None:
+    said = chats()[0]["messages"] * 2
+    rows = [{"user_id": who, "messages": said[:end], "split": split}
+            for who in PEOPLE for end, split in ((2, "train"), (4, "test"))]  # fmt: skip
+    (tmp_path / "log.jsonl").write_text(lines(rows))
+    assert len(read(tmp_path / "log.jsonl").dataset.dialogues) == 2 * len(PEOPLE)
+
+
+def test_sentences_about_a_person_are_her_character(tmp_path: Path) -> None:
+    about = {"personality": ["I sing.", "I have a dog."]}
+    (tmp_path / "chats.jsonl").write_text(lines([{**row, **about} for row in chats()]))
+    (tmp_path / "own.jsonl").write_text(lines([
+        {"persona_id": row["user_id"], "session_id": row["conversation_id"], "messages": row["messages"],
+         "character": about["personality"]}
+        for row in chats()
+    ]))  # fmt: skip
+    for name in ("chats.jsonl", "own.jsonl"):
+        people = read(tmp_path / name).dataset.personas
+        assert {one.character for one in people} == {"I sing.\nI have a dog."}

@@ -147,3 +147,16 @@ def test_a_comparison_opens_on_val_unless_only_test_is_scored(ws: Workspace, tmp
     assert (found.on_val, found.chosen) == (False, None)
     assert found.words[0].startswith("Highest on test of 1: gain")
     assert "of 3:" in replace(found, competing=3).highest_words  # two personas tell of no luck: it stays 3
+
+
+def test_who_did_just_as_well_on_val_is_named_and_the_first_by_name_chosen(ws: Workspace) -> None:
+    def tied(_: Workspace, **asked: Any) -> Any:
+        found = compare_variants(ws, **asked)
+        rows = [{**row, "delta": 0.25} if row["delta"] else row for row in found["rows"]]
+        return {**found, "rows": rows}
+
+    found = headline(ws, compare_variants(ws, reference="count", split="val"), compared=tied)
+    assert found.chosen is not None
+    assert found.chosen["variant"] == "after" < "gain" in found.alike
+    assert "gain did just as well; of such the first by name is chosen." in found.choice_words
+    assert of(ws, "val").alike == ()

@@ -15,7 +15,7 @@ from engine.data.dataset import load_splits
 from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
-from engine.results.comparing.unseen import SEEN_ONLY, words
+from engine.results.comparing.unseen import SEEN_ONLY, UNSEEN_ONLY, words
 from engine.show.report import compose
 from engine.show.report.rendering import as_markdown
 from engine.stats.compare import compare
@@ -82,7 +82,17 @@ def test_without_them_it_says_of_whom_it_speaks(tmp_path: Path, capsys: pytest.C
     finish(ws, "unified", per_persona=4)
     found = compare_variants(ws)
     assert found["unseen"] is None
-    assert words(found) == SEEN_ONLY
+    assert words(ws, found) == SEEN_ONLY
     assert SEEN_ONLY in as_markdown(compose(ws))
     assert main(["compare", "--split", "test", "-w", str(ws.root)]) == 0
     assert SEEN_ONLY in capsys.readouterr().err
+
+
+def test_by_persona_all_of_test_are_unseen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ws = prepare_world(tmp_path, personas=8, dialogues=2, split="by-persona")
+    finish(ws, "unified", per_persona=2)
+    assert main(["compare", "--split", "test", "-w", str(ws.root)]) == 0
+    told = capsys.readouterr().err
+    assert UNSEEN_ONLY in told
+    assert SEEN_ONLY not in told
+    assert UNSEEN_ONLY in as_markdown(compose(ws))

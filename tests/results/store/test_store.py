@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, read_json, write_json
 from engine.results import store
-from engine.results.store import filling
+from engine.results.store import database, filling
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import write_spec
@@ -224,6 +225,38 @@ def test_a_damaged_database_is_built_again(
     pd.testing.assert_frame_equal(before, after)
     told = "built again from the run folders" in caplog.text
     assert told == (damage != "deleted")
+
+
+class _Interrupts:
+    """Something to be taken in whose reading Ctrl-C interrupts."""
+
+    def __arrow_c_schema__(self) -> None:
+        raise KeyboardInterrupt
+
+    def __arrow_c_stream__(self, _: object = None) -> None:
+        raise KeyboardInterrupt
+
+
+def _ask_long(connection: duckdb.DuckDBPyConnection) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    held = "range(100000) a, range(100000) b where (a.range * b.range) % 7 = 3"
+    connection.execute(f"select count(*) from {held}").fetchall()
+
+
+@pytest.mark.parametrize("ask", [_ask_long, lambda held: held.register("odd", _Interrupts())])
+def test_a_question_that_is_interrupted_is_no_damage(
+    ws: Workspace, ask: Callable[[duckdb.DuckDBPyConnection], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    finish(ws, "gain")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            database.ask(ws, ask)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert not caplog.text
+    assert not list(ws.root.glob("*.damaged"))
+    assert names(ws)
 
 
 def _hole(path: Path) -> bytes:

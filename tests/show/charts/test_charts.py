@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import altair as alt
 import pandas as pd
 import pytest
 
@@ -13,7 +14,7 @@ from engine.show.charts.cost import cost_chart, front, tradeoff_table
 from engine.show.charts.heatmap import heatmap, ordered_personas
 from engine.show.charts.intervals import interval_chart
 from engine.show.charts.leaderboard import leaderboard_table
-from engine.show.charts.looks import BRUSHED, CHOSEN, PALETTE
+from engine.show.charts.looks import BRUSHED, CHOSEN, PALETTE, parts, specification
 from engine.show.charts.personas import (
     catastrophes,
     distribution_chart,
@@ -153,6 +154,31 @@ def test_every_colour_word_of_a_chart_is_in_the_palette(rows: list[dict[str, Any
     used = {row["verdict"] for held in intervals["datasets"].values() for row in held if "verdict" in row}
     assert used == {BETTER, WORSE, EQUAL}
     assert used <= set(PALETTE)
+
+
+def test_a_chart_is_made_once_for_the_same_content_and_anew_for_any_other() -> None:
+    table, again = (persona_table(_score_frame(), candidate="a", reference="b") for _ in range(2))
+    told = {"candidate": "a", "reference": "b"}
+    first = persona_chart(table, **told, metric=SCORE)
+    assert persona_chart(again, **told, metric=SCORE) is first
+    assert persona_chart(table, **told, metric=ERROR) is not first
+    assert persona_chart(table, **{**told, "candidate": "c"}, metric=SCORE) is not first
+    again.loc[0, "difference"] += 1e-9
+    assert persona_chart(again, **told, metric=SCORE) is not first
+    assert first.to_dict()["height"] > 0  # and what is made of it leaves it whole
+
+
+def test_a_specification_is_the_chart_with_its_tables_beside_it(rows: list[dict[str, Any]]) -> None:
+    chart = interval_chart(rows, reference="unified", metric=SCORE)
+    spec = specification(chart)
+    assert specification(chart) is spec
+    held = {name: table.to_dict("records") for name, table in spec["datasets"].items()}
+    own = alt.Chart.from_dict({**spec, "datasets": held}).to_dict()
+    assert {**own, "config": None, "datasets": None} == {**spec, "config": None, "datasets": None}
+    drawn = [part.data for part in parts(chart) if isinstance(part.data, pd.DataFrame)]
+    assert {len(table) for table in spec["datasets"].values()} == {len(table) for table in drawn}
+    bare = chart.to_dict()
+    assert [set(layer) for layer in spec["layer"]] == [set(layer) for layer in bare["layer"]]
 
 
 def test_a_comparison_without_a_second_variant_still_draws(rows: list[dict[str, Any]]) -> None:

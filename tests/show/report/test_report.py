@@ -14,7 +14,7 @@ from engine.cli import main
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import signed_points
-from engine.data import load_dataset, prepare
+from engine.data import load_dataset, load_splits, prepare, prepare_upload
 from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
@@ -161,6 +161,33 @@ def test_its_commands_make_the_same_data_and_runs(ws: Workspace, written: Writte
     assert read_json(target / "data/dataset/card.json")["data_hash"] == store_hash(ws)
     asked = [words[1] for words in rest if words[0] == "run"]
     assert asked == ["base", "unified", "retrieval", "ceiling"]
+
+
+def test_they_say_of_a_table_what_was_said_of_it(tmp_path: Path, tiny_base: Path) -> None:
+    rows = [f"{who},{day:02d},q {who} {day},{'ABC'[day % 3]}" for who in "uvwxy" for day in range(1, 9)]
+    path = tmp_path / "a table.csv"
+    path.write_text("\n".join(["Kunde,Tag,Frage,Antwort", *rows, ",3,q,A", "z,1,q z,A"]), "utf-8")
+    said = {"user": "Kunde", "time": "Tag", "input": "Frage", "output": "Antwort"}
+    ws, again = Workspace(tmp_path / "one"), Workspace(tmp_path / "two")
+    prepare(ws, dataset=path, base=str(tiny_base), map=said, domain="tasks-labels", min_dialogues=5,
+            keep_good=True, unseen=0.2)  # fmt: skip
+    text = write_report(ws, tmp_path / "out").markdown.read_text()
+    (command,) = re.findall(r"^    python -m engine (init .+) --workspace W$", text, re.MULTILINE)
+    assert main([*shlex.split(command), "--workspace", str(again.root)]) == 0
+    assert store_hash(again) == store_hash(ws)
+    names = ("domain", "split", "seed", "base")
+    assert [again.read_config()[name] for name in names] == [ws.read_config()[name] for name in names]
+    assert load_splits(again).unseen == load_splits(ws).unseen != frozenset()
+
+
+def test_of_an_upload_they_name_the_file(tmp_path: Path, tiny_base: Path) -> None:
+    rows = [f"{who},{day},q {who} {day},a {day}" for who in "uvw" for day in range(6)]
+    file = "\n".join(["user,session,input,output", *rows]).encode()
+    ws = Workspace(tmp_path / "one")
+    prepare_upload(ws, [("mine.csv", file)], base=str(tiny_base))
+    assert ws.read_config()["dataset"]["source"] == "upload of mine.csv"
+    text = write_report(ws, tmp_path / "out").markdown.read_text()
+    assert "python -m engine init --dataset mine.csv " in text
 
 
 def store_hash(ws: Workspace) -> str:
