@@ -45,7 +45,7 @@ def show() -> None:
     whose = _whose(cast)
     cast = [vote for vote in cast if whose in (None, vote.voter)]
     found = _board(ws, votes.signature(ws), whose)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="links_votes"):
         if found.votes < FEW_VOTES:
             st.badge(
                 f"Few votes: {found.votes}",

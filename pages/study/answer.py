@@ -132,7 +132,7 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     if (clicked := frame.clicked(event)) is not None:
         frame.open_persona(clicked["persona_id"], variant, split=shown.split)
     losers = table[table["outcome"] == WORSE].iloc[::-1].head(_WORST)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="links_losers"):
         if losers.empty:
             told = f"On {where}, nobody is worse off than under {frame.plain(reference)}."
         else:
