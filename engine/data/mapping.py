@@ -40,6 +40,8 @@ PARTS: Final[dict[str, str]] = {
 }
 COLUMNS: Final = tuple(name for name, what in PARTS.items() if "no column)" not in what)
 SEVERAL: Final = ("input", "meta")
+PLACES: Final = ("_file", "_folder")
+"""What a row's file and its folder are called, as columns of a place that holds several files."""
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "user": (
         "persona_id", "user_id", "userid", "customer_id", "customerid", "customer", "reviewerid",
@@ -331,7 +333,7 @@ def _refuse_unknown(given: Mapping, rows: Sequence[Any], columns: Sequence[str],
     for name in COLUMNS:
         for column in parts_of(given, name):
             within = name in ("role", "text") and column in inner
-            if column in columns or within or (name == "system" and given.drops_system):
+            if column in columns or column in PLACES or within or (name == "system" and given.drops_system):
                 continue
             error = unknown_name(
                 "column", column, (*columns, *inner) if name in ("role", "text") else columns

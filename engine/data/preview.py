@@ -23,6 +23,7 @@ from engine.data.layouts.layout import Sample
 from engine.data.layouts.registry import recognised
 from engine.data.mapping import (
     COLUMNS,
+    PLACES,
     Mapping,
     columns_of,
     complete,
@@ -156,7 +157,11 @@ def _mapping(said: Mapping, shown: Sequence[Sample], ready: Ready | None) -> Map
 def _columns(shown: Sequence[Sample], mapping: Mapping) -> tuple[Column, ...]:
     rows = [row for one in shown for row in one.rows]
     part = {column: name for name in COLUMNS for column in parts_of(mapping, name)}
-    return tuple(Column(name, _example(name, rows), part.get(name, "")) for name in columns_of(rows))
+    columns = [Column(name, _example(name, rows), part.get(name, "")) for name in columns_of(rows)]
+    if len(shown) > 1:
+        where = zip(PLACES, (shown[0].stem, shown[0].path.parent.name), strict=True)
+        columns += [Column(name, value, part.get(name, "")) for name, value in where]
+    return tuple(columns)
 
 
 def _example(column: str, rows: Sequence[dict[str, Any]]) -> str:

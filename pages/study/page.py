@@ -36,10 +36,11 @@ _LEAD = "Which way of personalising beats one unified model, and for whom?"
 _FIRST_PERSONAS = 20
 _RECENT = 5
 _KEY = (
-    "All gains are points over {reference}. Bars: the grey band is the gain expected before any run, the "
-    "dashed line what the gate needs, the dot with its line the gain measured and its 95 % interval (blue "
-    "up, orange down). Gates are judged on validation, the choice on test. Click a box for more."
+    "All gains are points over {reference}. Bars: {expected}the dashed line what the gate needs, the dot "
+    "with its line the gain measured and its 95 % interval (blue up, orange down). Gates are judged on "
+    "validation, the choice on test. Click a box for more."
 )
+_EXPECTED = "the grey band is the gain expected before any run, "
 
 
 def show() -> None:
@@ -258,7 +259,8 @@ def _study(ws: Workspace, stood: Stand, seen: Seen, *, offered: bool) -> None:
         )
         reference = frame.plain(stood.tree.reference)
         scale = scale_words(metrics.chosen(ws, stood.tree.gate.metric), reference)
-        st.caption(f"{_KEY.format(reference=reference)} {scale}")
+        expected = _EXPECTED if any(node.expected for node in stood.tree.nodes) else ""
+        st.caption(f"{_KEY.format(reference=reference, expected=expected)} {scale}")
 
 
 def _chosen_node(stood: Stand) -> Node:

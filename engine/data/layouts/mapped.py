@@ -21,8 +21,10 @@ from engine.data.layouts.branches import beginnings, followed
 from engine.data.layouts.layout import Sample
 from engine.data.lines import absent_or_kind, kind_of
 from engine.data.mapping import (
+    PLACES,
     Mapping,
     columns_of,
+    columns_used,
     complete,
     named_split,
     parts_of,
@@ -41,6 +43,7 @@ _ALL_BUT_HER = "*"
 _ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+\d+")
 _MOST_EXACT = 2**53
 _WHO_ANSWERS = " (say who answers: --map assistant=NAME)"
+_OF_FILES = ", or user=_file where each file is one person's"
 _NOBODY = frozenset({"nan", "null", "none", "nat", "<na>"})
 
 
@@ -147,7 +150,7 @@ def _refuse_nameless(mapping: Mapping, samples: Sequence[Sample]) -> None:
     if not mapping.user:
         raise EngineError(
             f"{file} names no user: which column tells whose a dialogue is? Its columns: {held}.",
-            "Name it: --map user=COLUMN",
+            f"Name it: --map user=COLUMN{_OF_FILES if len(samples) > 1 else ''}",
         )
     if form == "turns" and not mapping.session and not (mapping.parent and mapping.turn):
         raise EngineError(
@@ -166,11 +169,14 @@ def _rows(samples: Sequence[Sample], mapping: Mapping, gathered: Gathered) -> It
     folder's.
     """
     shared = Counter(sample.path.name for sample in samples)
+    placed = not columns_used(mapping).isdisjoint(PLACES)
     for sample in samples:
         name = sample.path.name
         file = f"{sample.path.parent.name}-{name}" if shared[name] > 1 else name
         by_name = split_of(sample.path) if len(samples) > 1 else ""
-        for number, row in rows_of(sample.path, mapping.encoding, gathered):
+        where = dict(zip(PLACES, (sample.stem, sample.path.parent.name), strict=True)) if placed else {}
+        for number, held in rows_of(sample.path, mapping.encoding, gathered):
+            row = {**held, **where}
             told = value_at(row, mapping.split)
             if told is not None and not named_split(told):
                 problem = f"{mapping.split}: {shorten(told)} is not one of train, val, test"

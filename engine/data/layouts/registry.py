@@ -15,7 +15,7 @@ from engine.data.assemble import Imported
 from engine.data.layouts import chats, edgewise, flattened, lamp, lamp_qa, mapped, personamem, prism, speakers
 from engine.data.layouts.layout import Layout, Sample
 from engine.data.layouts.own import is_own, read_own
-from engine.data.mapping import Mapping, named_split, split_of
+from engine.data.mapping import PLACES, Mapping, columns_used, named_split, split_of
 from engine.data.packed import PACKED
 
 
@@ -79,12 +79,14 @@ def read_place(label: str, folder: Path | None, samples: Sequence[Sample], mappi
     layout, found = recognised(samples, mapping)
     if layout is None:
         raise _nothing(label, folder, samples)
-    if len(found) > 1 and not (layout.divided and _is_one(found)):
+    by_place = not columns_used(mapping).isdisjoint(PLACES)
+    if len(found) > 1 and not (layout.divided and (by_place or _is_one(found))):
         names = ", ".join(str(one.path.relative_to(folder) if folder else one.path.name) for one in found[:5])
         raise EngineError(
             f"{label} holds several datasets: {names}.",
             "Name one of them. Parts of one dataset are numbered, or lie in folders train, val and test, or"
-            " go into one file with a column of users.",
+            " go into one file with a column of users. Where a folder is a person's and a file a dialogue:"
+            " --map user=_folder,session=_file",
         )
     return layout.read(tuple(found), mapping)
 

@@ -180,7 +180,8 @@ def _share(wanted: float, standing: Standing) -> Condition:
     met = found >= wanted - NOISE
     counted = standing.counted_share
     beside = "" if counted in (None, found) else f" ({percent(counted)} by count)"
-    words = f"{percent(found)} of personas improve{beside}, {percent(wanted)} wanted"
+    digits = 0 if met or percent(found) != percent(wanted) else 1  # what is missed does not read as met
+    words = f"{percent(found, digits)} of personas improve{beside}, {percent(wanted)} wanted"
     return Condition("share improved", None, wanted, found, _short(wanted - found, met), met, words)
 
 

@@ -207,8 +207,13 @@ class _Gathering:
             return None
         sign, most = metrics.chosen(self.ws, terms.metric).sign, max(row["n_paired"] for row in pool.values())
         wide = {name: row for name, row in pool.items() if 2 * row["n_paired"] >= most}
-        best = max(
-            wide, key=lambda name: (row_role.is_reference(wide[name]), sign * wide[name]["delta"], name)
+        best = min(  # of such as are alike, the first by name
+            wide,
+            key=lambda name: (
+                not row_role.is_reference(wide[name]),
+                round(-sign * wide[name]["delta"], 12),
+                name,
+            ),
         )
         return self._as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
 

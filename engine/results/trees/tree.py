@@ -109,7 +109,10 @@ class Node(_Record):
 
 
 class Tree(_Record):
-    """A whole tree; the first node is its start. `gate` is what every gate asks unless it says otherwise."""
+    """A whole tree; the first node is its start. `gate` is what every gate asks unless it says otherwise.
+
+    `expected_in` is the metric that the nodes' expectations are of, by default whichever a study judges by.
+    """
 
     name: str
     title: str
@@ -117,6 +120,7 @@ class Tree(_Record):
     reference: str = "unified"
     cluster: Literal["all", "largest"] | Annotated[int, Field(ge=0)] = "all"
     gate: Gate = Gate()
+    expected_in: str | None = None
     nodes: tuple[Node, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

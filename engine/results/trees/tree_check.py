@@ -96,6 +96,8 @@ class _Check:
         gate = self.values.get("gate")
         if isinstance(gate, Located) and "metric" in gate:
             self._metric(gate["metric"], gate.lines["metric"])
+        if "expected_in" in self.values:
+            self._metric(self.values["expected_in"], self.values.lines["expected_in"], "expected_in")
 
     def _node(self, raw: Any) -> Node | None:
         if not isinstance(raw, Located):

@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.core.errors import EngineError, unknown_name
 from engine.core.machine import changes
 from engine.core.paths import Workspace, read_text, write_atomically
+from engine.domains import metrics
 from engine.results.trees.tree import Tree
 from engine.results.trees.tree_check import read_tree, read_tree_file
 
@@ -36,8 +37,20 @@ def entries(ws: Workspace) -> list[Entry]:
 
 
 def find(ws: Workspace, name: str) -> Tree:
-    """Return a tree. Raises EngineError for an unknown name, DataError with every fault of a broken one."""
-    return read_tree_file(_path(ws, name))
+    """Return a tree, without what it expects in another metric than is judged by here.
+
+    Raises EngineError for an unknown name, DataError with every fault of a broken one.
+    """
+    tree = read_tree_file(_path(ws, name))
+    if tree.expected_in is None or not ws.config.exists():
+        return tree
+    here = [
+        node
+        if tree.expected_in == metrics.chosen(ws, tree.terms(node).metric).name
+        else node.model_copy(update={"expected": None})
+        for node in tree.nodes
+    ]
+    return tree.model_copy(update={"nodes": tuple(here)})
 
 
 def source(ws: Workspace, name: str) -> str:

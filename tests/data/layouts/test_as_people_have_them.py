@@ -534,3 +534,21 @@ def test_sentences_about_a_person_are_her_character(tmp_path: Path) -> None:
     for name in ("chats.jsonl", "own.jsonl"):
         people = read(tmp_path / name).dataset.personas
         assert {one.character for one in people} == {"I sing.\nI have a dog."}
+
+
+def test_a_folder_for_each_person_and_a_file_for_each_dialogue(tmp_path: Path) -> None:
+    for row in chats():
+        path = tmp_path / "all" / row["user_id"] / f"{row['conversation_id']}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(row["messages"]))
+    with pytest.raises(EngineError, match="several datasets") as caught:
+        read(tmp_path / "all")
+    assert caught.value.hint.endswith("--map user=_folder,session=_file")
+    imported = read(tmp_path / "all", "user=_folder,session=_file")
+    assert (whose(imported), imported.order.by) == (ALL, "numbered ids")
+
+
+def test_a_file_for_each_person(tmp_path: Path) -> None:
+    for who in PEOPLE:
+        (tmp_path / f"{who}.csv").write_text(table([row for row in turns() if row.pop("user_id") == who]))
+    assert whose(read(tmp_path, "user=_file")) == ALL

@@ -51,6 +51,7 @@ def test_a_good_one_reaches_everything_and_lacks_nothing() -> None:
         ({"gain": 0.02}, {"minimum", "excellent", "stretch"}, "+2.0 points over unified, +2.9 wanted"),
         ({"gain": 0.0}, {band.name for band in BANDS}, "0.0 points over unified, above 0"),
         ({"share_improved": 0.7}, {"stretch"}, "70 % of personas improve, 80 % wanted"),
+        ({"share_improved": 0.796}, {"stretch"}, "79.6 % of personas improve, 80 % wanted"),
         ({"p": 0.05}, {band.name for band in BANDS}, "p 0.05, below 0.05 wanted"),
         ({"lost": 20}, {"minimum", "stretch"}, "20 personas of 200 lost more than 10 points"),
         ({"gains": {"param_f1": 0.0, "numerical_precision": 0.1}}, {"stretch"}, "Parameter F1 0.0 points"),

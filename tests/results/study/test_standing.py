@@ -131,6 +131,20 @@ def test_the_best_of_several_runs_is_chosen_on_val(ws: Workspace) -> None:
     assert measured.delta == pytest.approx(0.3, abs=0.06)
 
 
+def test_of_those_alike_the_first_by_name_is_chosen(ws: Workspace) -> None:
+    finish(ws, "gain")
+    finish(ws, "gain", {"lift": 0.2})
+
+    def alike(ws: Workspace, **asked: Any) -> dict[str, Any]:
+        found = compare_variants(ws, **asked)
+        return {**found, "rows": [{**row, "delta": row["delta"] and 0.1} for row in found["rows"]]}
+
+    rows = compare_variants(ws, reference="count", split="val")["rows"]
+    measured = study.stand(ws, tree(), compared=alike).walk.findings["gain"].measured
+    assert measured is not None
+    assert measured.variant == min(row["variant"] for row in rows if row["variant"] != "count")
+
+
 def test_only_runs_with_the_nodes_own_parameters_count(ws: Workspace) -> None:
     finish(ws, "gain")
     lifted = tree(

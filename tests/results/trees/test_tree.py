@@ -143,6 +143,7 @@ def test_all_faults_are_told_at_once_with_their_lines() -> None:
         ("experiment: unified\n", "experiment: unified\n    parameters: {rang: 3}\n", "did you mean 'rank'"),
         ("experiment: unified\n", "experiment: unified\n    parameters: {rank: 0}\n", "rank: must be"),
         ("experiment: unified\n", "experiment: unified\n    expected: [0.2, 0.1]\n", "from the smaller"),
+        ("title: Small", "title: Small\nexpected_in: similarity", "expected_in: There is no metric"),
         ("title: Small", "title: Small\ntitle: Again", "title: given twice"),
         ("title: Small", "title: [", "not valid YAML"),
         ("title: Small", "title: &a x\nquestion: *a", "aliases"),

@@ -43,6 +43,19 @@ def test_a_copy_is_edited_and_used(ws: Workspace) -> None:
     assert len(tree_library.entries(ws)) == 3
 
 
+def test_nothing_is_expected_in_another_metric_than_the_expectations_are_of(ws: Workspace) -> None:
+    def expected(name: str) -> list[tuple[float, float] | None]:
+        return [node.expected for node in tree_library.find(ws, name).nodes if node.experiment != "unified"]
+
+    shipped = tree_library.source(ws, "quick-wins")
+    assert (0.0164, 0.0493) in expected("quick-wins")
+    tree_library.save(ws, "by-action", shipped.replace("gate:\n", "gate:\n  metric: exact_action_match\n", 1))
+    assert set(expected("by-action")) == {None}
+    own = tree_library.source(ws, "by-action").replace("expected_in: embedding_similarity", "# mine:")
+    tree_library.save(ws, "by-action", own)
+    assert expected("by-action") == expected("quick-wins")
+
+
 def test_an_unsound_tree_is_never_saved(ws: Workspace) -> None:
     tree_library.save(ws, "mine", SMALL)
     with pytest.raises(DataError) as caught:
