@@ -10,7 +10,8 @@ from engine.cli.frame import Call, command
 from engine.core.errors import EngineError
 from engine.core.paths import write_atomically
 
-_WHAT = ("comparison", "personas", "runs", "votes", "marks")
+_COMPARED = {"comparison": "comparison_table", "personas": "persona_table", "examples": "example_table"}
+_WHAT = (*_COMPARED, "runs", "votes", "marks")
 _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".tex": "tex"}
 
 
@@ -20,6 +21,7 @@ _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".tex": "tex"}
         "export-table comparison table.csv",
         "export-table comparison table.tex --metric length_ratio",
         "export-table personas personas.parquet --variant hybrid --split test",
+        "export-table examples examples.csv --variant hybrid --variant unified",
         "export-table runs runs.csv",
         "export-table votes votes.csv",
         "export-table marks marks.csv",
@@ -37,7 +39,8 @@ _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".tex": "tex"}
 def export_table(call: Call, *, what: str, file: Path, split: str | None, **asked: Any) -> int:
     """Write a table as tidy CSV, Parquet or LaTeX, by FILE's ending: .csv, .parquet, .tex.
 
-    WHAT is comparison (a row a variant), personas (a row a variant and persona), runs, votes or marks.
+    WHAT is comparison (a row a variant), personas (a row a variant and persona), examples (a row a variant
+    and example, with what was said), runs, votes or marks.
     Numbers are numbers, metrics fractions; metric, its version, split and protocol stand in columns. A
     comparison on test is counted as a look, as everywhere.
     """
@@ -52,9 +55,9 @@ def export_table(call: Call, *, what: str, file: Path, split: str | None, **aske
         )
     assert form in get_args(tables.Form)
     paper = None
-    if what in ("comparison", "personas"):
+    if what in _COMPARED:
         found = compare_variants(call.ws, split=split or opening_split(call.ws), bands=False, **asked)
-        made = (tables.comparison_table if what == "comparison" else tables.persona_table)(call.ws, found)
+        made = getattr(tables, _COMPARED[what])(call.ws, found)
         paper = partial(tables.comparison_latex, call.ws, found) if what == "comparison" else None
     else:
         makers = {"runs": tables.run_table, "votes": tables.vote_table, "marks": tables.mark_table}

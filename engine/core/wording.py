@@ -33,6 +33,7 @@ SPLIT_WORDS: Final = {
 }
 SCHEME_WORDS: Final = {"by-time": "by time within each persona", "by-persona": "by persona"}
 _WHOLE_WORDS: Final = {"val": "validation", "train": "training"}
+_LABELS: Final = {"best_epoch_last": "Best at last epoch"}
 
 
 def known(value: float | None) -> bool:
@@ -172,11 +173,13 @@ def outcome_counts(wins: int, ties: int, losses: int) -> str:
 
 
 def spelled(value: Any) -> str:
-    """Word a parameter's value: lists with commas, None as "none"."""
+    """Word a parameter's value: lists and what has names with commas, None as "none"."""
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {spelled(one)}" for name, one in value.items())
     if isinstance(value, str) or not isinstance(value, Sequence):
         return str(value)
     return ", ".join(spelled(one) for one in value)
@@ -191,7 +194,7 @@ def fact(name: str, value: Any) -> tuple[str, str] | None:
         return None
     words = [_WHOLE_WORDS.get(word, word) for word in name.split("_")]
     unit = words.pop() if words[-1] in ("seconds", "nats") and len(words) > 1 else ""
-    label = " ".join(words).capitalize()
+    label = _LABELS.get(name) or " ".join(words).capitalize()
     if unit == "seconds":
         return f"{label} time", duration(value)
     if unit:

@@ -279,6 +279,12 @@ def distinctions(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> 
         made = [_settings(variant.run_id, origins) for variant in group]
         names = dict.fromkeys(name for settings in made for name in settings)
         apart = [name for name in names if len({settings.get(name) for settings in made}) > 1]
+        through = [
+            name
+            for name in apart
+            if name.endswith("'s seed") and all(one.get(name) == one.get("seed") for one in made)
+        ]
+        apart = [name for name in apart if name not in through]  # the run's own seed says it
         for variant, settings in zip(group, made, strict=True):
             words = [f"{name} {settings[name]}" for name in apart if name in settings]
             if words:
@@ -300,7 +306,8 @@ def _settings(run_id: str, origins: Mapping[str, Origin], whose: str = "") -> di
     }
     told = {f"{whose}{name.replace('_', ' ')}": spelled(value) for name, value in own.items()}
     for role, run in sorted(origin.upstream.items()):
-        told |= _settings(run, origins, f"{whose}{role}'s ")
+        named = origins[run].experiment if role == "of" and run in origins else role
+        told |= _settings(run, origins, f"{whose}{named}'s ")
     return told
 
 

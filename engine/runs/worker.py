@@ -17,6 +17,7 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked, queue_lock
 from engine.core.paths import TornFile, Workspace, WorkspaceGone, anchor
 from engine.core.secrecy import without_secrets
+from engine.core.wording import spelled
 from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.launchers import local
@@ -68,7 +69,8 @@ def execute(
         raise EngineError(f"{run_id} cannot run here: its spec is that of {spec.run_id}.")
     with RunContext(ws, spec, status=status) as context:
         before = signal.signal(signal.SIGTERM, lambda *_: context.request_stop())
-        context.log(f"{run_id} starts: {spec.experiment} {spec.version}, seed {spec.seed}, {spec.parameters}")
+        asked = "; ".join(f"{name} {spelled(value)}" for name, value in spec.parameters.items())
+        context.log(f"{run_id} starts: {spec.experiment} {spec.version}, seed {spec.seed}; {asked}")
         state, error, hint = _run_step(context, registry, do)
         signal.signal(signal.SIGTERM, before)
     if context.is_gone:

@@ -26,11 +26,11 @@ def title(record: RunRecord, ws: Workspace | None = None) -> str:
     return title_of(record.experiment, ws)
 
 
-def state_words(record: RunRecord) -> str:
-    """Word a state with its sign, and how far an unfinished run came: "✕ Failed at 37 %"."""
+def state_words(record: RunRecord, *, how_far: bool = True) -> str:
+    """Word a state with its sign, and `how_far` an unfinished run came: "✕ Failed at 37 %"."""
     sign = _SIGNS.get(record.state, _UNKNOWN_SIGN if record.ended else "")
-    partly = record.ended and record.state != "succeeded" and record.progress > 0
-    words = STATE_WORDS[record.state] + (f" at {percent(record.progress)}" if partly else "")
+    partly = how_far and record.ended and record.state != "succeeded" and record.progress > 0
+    words = STATE_WORDS[record.state] + (f" at {percent(min(record.progress, 0.99))}" if partly else "")
     return f"{sign} {words}".strip()
 
 

@@ -18,6 +18,7 @@ from engine.domains import metrics
 from engine.results import marks, votes
 from engine.results.comparing.pairings import differences, pairings
 from engine.results.marks import Mark
+from engine.results.store import example_rows
 from engine.runs import labels
 from engine.runs.records import RunRecord, scan
 from engine.show.run_words import title
@@ -48,6 +49,10 @@ _COMPARED = (
     *("share_improved", "share_low", "share_high", "true_share", "true_share_low", "true_share_high"),
     *("steps", "train_tokens"),
 )
+_SAID: Final = (
+    *("variant", "persona_id", "dialogue_id", "turn", "example_id", "value", "reply", "right_reply"),
+    *("prompt_tokens", "reply_tokens", "seconds"),
+)
 _TOLD_AS: Final = {"mean_reference": "reference_mean"}  # in rows of a comparison
 Found = Mapping[str, Any]
 
@@ -73,6 +78,17 @@ def persona_table(ws: Workspace, found: Found) -> pd.DataFrame:
     table = differences(pairings(ws, found)).rename(columns=values)
     protocols = {row["variant"]: row["protocol"] for row in found["rows"]}
     return _held_under(ws, table.assign(protocol=table["variant"].map(protocols)), found)
+
+
+def example_table(ws: Workspace, found: Found, variants: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return one row a variant and example of a comparison: its value, what was said and what was right.
+
+    `variants` leaves out all others. Empty for scores that came without replies.
+    """
+    names = [row["variant"] for row in found["rows"] if variants is None or row["variant"] in variants]
+    held = {"split": found["split"], "protocol": found["protocol"], "variants": names}
+    rows = example_rows(ws, **held).rename(columns={found["metric"]: "value", "reference": "right_reply"})
+    return _held_under(ws, rows[list(_SAID)].assign(protocol=found["protocol"]), found)
 
 
 def run_table(ws: Workspace, records: Sequence[RunRecord] | None = None) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from engine.core.types import Row
 from engine.core.wording import count, percent, signed_points
+from engine.domains.metric import Metric
 from engine.results.comparing import row_role
 
 Worded = Callable[[float], str]
@@ -21,6 +22,17 @@ def training_lines(row: Row, *, difference: Worded = signed_points) -> list[str]
 def noise_word(row: Row) -> str:
     """Say in one word whether a difference is more than training alone makes; "" where nobody knows."""
     return {None: "", True: BEYOND, False: WITHIN}[row.get("above_noise")]
+
+
+def noise_words(noise: Row, metric: Metric) -> str:
+    """Tell what seeds have differed by from what they may by chance; "" where nothing was repeated."""
+    if noise["limit"] is None:
+        return ""
+    seen, limit = (f"{metric.size(noise[name])}{metric.unit_words}" for name in ("floor", "limit"))
+    return (
+        f"Trainings of one recipe from other seeds have differed by up to {seen}. Going by "
+        f"{count(noise['pairs'], 'pair')} of repeats, two of them may differ by {limit} by chance alone."
+    )
 
 
 def tokens_words(tokens: float | None) -> str:

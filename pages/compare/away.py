@@ -1,5 +1,6 @@
 """How does it leave here? Serves a variant at an address, and tells how it is written out."""
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,7 @@ from engine.serve import published
 from engine.serve.conversation import can_answer
 from engine.serve.published import Served
 from engine.serve.zipped import zipped
+from engine.show.tables import example_table
 from pages.compare import choices as compare_choices
 from pages.compare import hub
 from pages.compare.choices import View
@@ -40,6 +42,9 @@ def show(view: View) -> None:
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
         _zip(view.ws, name)
         _predictions(view, name)
+        downloads.table_menu(
+            partial(example_table, view.ws, view.found, [name]), name=f"{name} examples", key="examples"
+        )
         hub.show(view.ws, name)
 
 

@@ -239,7 +239,7 @@ def _family(found: Mapping[str, Any]) -> str | None:
 
 def _is_folded(found: Mapping[str, Any]) -> bool:
     """Whether repeats from other seeds stand in the means alone; no question where there are none."""
-    if not any(row["role"] == row_role.REPEAT for row in found["rows"]):
+    if not any(map(row_role.is_repeat, found["rows"])):
         return False
     told = "A variant made from several seeds is told by their mean. Each seed can have a row beside it."
     picked = choice(

@@ -94,7 +94,7 @@ def _overview(ws: Workspace) -> None:
 def _counted(ws: Workspace, card: Mapping[str, Any]) -> None:
     """How much there is, where it comes from, and what was noted when it was taken in."""
     counts = card["counts"]
-    with st.container(horizontal=True, gap="medium", key="numbers_data"):
+    with st.container(horizontal=True, gap="medium", key="facts_data"):
         for label in ("personas", "dialogues", "messages", "examples"):
             st.metric(label.capitalize(), f"{counts[label]:,}", width="content")
     domain = reads.domain(ws)

@@ -181,7 +181,7 @@ def _numbers(
         if goes:
             facts.append(("Routed to", goes, f"By {name}, from validation alone."))
     if facts:
-        with st.container(horizontal=True, gap="medium", key=f"numbers_persona_{len(facts)}"):
+        with st.container(horizontal=True, gap="medium", key=f"facts_persona_{len(facts)}"):
             for label, value, told in facts:
                 st.metric(frame.plain(label), frame.plain(value), help=frame.plain(told), width="content")
 

@@ -45,7 +45,7 @@ def show() -> None:
     whose = _whose(cast)
     cast = [vote for vote in cast if whose in (None, vote.voter)]
     found = _board(ws, votes.signature(ws), whose)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="links_votes"):
         if found.votes < FEW_VOTES:
             st.badge(
                 f"Few votes: {found.votes}",
@@ -170,12 +170,14 @@ def _last(ws: Workspace, cast: list[Vote], whose: str | None) -> None:
         downloads.table_menu(partial(vote_table, ws), name="votes", key="votes")
     for vote in reversed(cast[-_LAST:]):
         who = reads.called(ws, vote.persona_id)
-        told = f"{vote.choice}: {vote.left.variant}, {vote.right.variant}"
+        left, right = vote.left.variant, vote.right.variant
+        told = f"{left} as good as {right}" if vote.choice == "tie" else f"neither {left} nor {right}"
         if vote.winner:
             told = f"{vote.winner} over {vote.loser}"
+        by = f", {vote.voter}" if vote.voter else ""
         st.page_link(
             frame.PLAYGROUND,
-            label=frame.plain(f"{ago(vote.at)}, {vote.voter or _NOBODY}, {who}: {told}"),
+            label=frame.plain(f"{ago(vote.at)}{by}, {who}: {told}"),
             query_params={"question": vote.question_id},
         )
 

@@ -68,7 +68,7 @@ def _state(ws: Workspace) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _badge(ws, found, prints)
         st.caption(_made(ws, found, prints))
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", key="report_files"):
         _button(ws, "Write it again", primary=False)
         _downloads(default_folder(ws))
     _looks(ws)

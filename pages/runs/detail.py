@@ -19,7 +19,7 @@ from pages.runs import reads as run_reads
 from pages.runs.queue import ACTIVE
 from pages.shared import downloads, frame, launch, seeds
 
-_LOG_LINES = 200
+_LOG_LINES, _FEW_LINES = 200, 8
 _VIEWS = ("Progress", "Log", "Parameters", "Origin")
 
 
@@ -189,7 +189,7 @@ def _facts(ws: Workspace, record: RunRecord) -> None:
     summary = declared(ws.run_folder(record.run_id), "summary", {})
     found = [told for name, value in summary.items() if (told := fact(name, value)) is not None]
     if found:
-        with st.container(horizontal=True, gap="medium"):
+        with st.container(horizontal=True, gap="medium", key="facts_run"):
             for label, words in found:
                 st.metric(frame.plain(label), frame.plain(words), width="content")
     if warning := own_budget(ws, record.run_id).warning:
@@ -204,7 +204,12 @@ def _log(ws: Workspace, record: RunRecord) -> None:
     if not lines:
         st.caption("The log is empty so far.")
         return
-    st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
+    st.code(
+        "\n".join(lines),
+        language=None,
+        height="content" if len(lines) <= _FEW_LINES else 320,
+        wrap_lines=True,
+    )
     st.caption(f"The last {count(len(lines), 'line')}. All of it:")
     frame.show_command(frame.command("logs", record.run_id))
     downloads.file(

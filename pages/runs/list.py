@@ -224,7 +224,7 @@ def _row(record: RunRecord, label: Label, score: Score | None, metric: Metric) -
         "Marks": " ".join(sign for sign, has in (("★", label.star), ("▲", label.pinned)) if has),
         "Title": label.title,
         "Run": record.run_id,
-        "State": state_words(record),
+        "State": state_words(record, how_far=not frame.is_narrow()),
         "Score": None if score is None or score.mean is None else factor * score.mean,
         "Difference": None if score is None or score.delta is None else factor * score.delta,
         "Interval": ""
@@ -279,7 +279,7 @@ def _columns(metric: Metric, scores: Scores) -> dict[str, Any]:
         "Marks": _TEXT("", width=34, help="★ starred, ▲ pinned"),
         "Title": _TEXT(width="medium"),
         "Run": _TEXT(width=116 if frame.is_narrow() else "medium"),
-        "State": _TEXT(width=72 if frame.is_narrow() else 110),
+        "State": _TEXT(width=72 if frame.is_narrow() else 136),
         "Score": _NUMBER(
             "Score", width=60, help=f"{metric.label}{unit}, on validation; of several variants the best."
         ),

@@ -1,4 +1,4 @@
-"""Several runs beside each other: curves in one chart, what each brought, who changed sides, what differs."""
+"""Several runs beside each other: what each brought, who changed sides, curves in one chart, what differs."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
@@ -27,12 +27,13 @@ _NARROW = 34  # characters of a name in a telephone's legend
 
 
 def show(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
-    """Show the curves of the chosen runs over each other, then what differs, then how each went."""
+    """Show what the chosen runs brought, their curves over each other, how each went, and what differs."""
     with st.container(border=True):
         st.subheader(count(len(chosen), "run") + " side by side", anchor=False)
         keeping.actions(ws, chosen)
-        _curves(ws, chosen)
         _scores(ws, chosen)
+        st.markdown("**How they learned**")
+        _curves(ws, chosen)
         _outcomes(ws, chosen)
         _configs(chosen[:_CONFIGS])
 

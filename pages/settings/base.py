@@ -40,7 +40,7 @@ def _current(ws: Workspace) -> None:
         "Window, tokens": f"{found.window:,}" if found.window else None,
         "On disk": about.in_words(found.size_bytes or 0),
     }
-    with st.container(horizontal=True, gap="medium", key="numbers_base"):
+    with st.container(horizontal=True, gap="medium", key="facts_base"):
         for label, value in facts.items():
             if value is not None:
                 st.metric(label, str(value), width="content")

@@ -18,7 +18,7 @@ from engine.core.wording import (
 )
 from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
-from engine.show.training_words import training_lines
+from engine.show.training_words import noise_words, training_lines
 from engine.stats.co_primary import beside_words
 from engine.stats.levels import ALPHA, LOST, POINT
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, judging_p, verdict, why
@@ -52,7 +52,7 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
         st.caption(frame.plain(f"{reason[:1].upper()}{reason[1:]}.").replace("..", "."))
     if (second := row.get("co_primary")) and (words := beside_words(second)) != reason:
         st.caption(frame.plain(f"Beside it: {words}."))
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="medium", key="facts_judged"):
         _improved(row)
         if metric.in_points:
             lost = f"Personas that {LOST} against the reference."
@@ -63,8 +63,13 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
             _number("Detectable", f"{metric.size(smallest)}{metric.unit_words}", found)
         limit = row["noise_limit"]
         if limit is not None:
-            made = "By chance alone, another seed changes up to so much, by all pairs of repeats."
-            _number("Another seed", f"± {metric.size(limit)}{metric.unit_words}", made)
+            seen = f"{metric.size(row['noise_floor'])}{metric.unit_words}"
+            whose = f"this mean of {count(row['seeds']['n'], 'seed')}" if row["seeds"] else "a difference"
+            made = (
+                f"Seeds were seen to differ by up to {seen}. Going by so few, other seeds may move {whose} "
+                "by as much as this by chance alone; more seeds narrow it."
+            )
+            _number("Noise of training", f"± {metric.size(limit)}{metric.unit_words}", made)
     outcome = f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     st.caption(f"{outcome} {for_whom(row, metric)}".rstrip())
     if brief:
@@ -203,11 +208,13 @@ def noise(found: Row, metric: Metric) -> None:
         st.caption(
             f"Another seed alone ({frame.plain(row['variant'])} against {frame.plain(row['reference'])}): "
             f"{metric.change(row['delta'])} (95 % interval {_span(row, metric)}); "
-            f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
+            f"{outcomes(row['wins'], row['ties'], row['losses'])}."
         )
-    if found["noise"]["limit"] is not None:
-        pairs, limit = found["noise"]["pairs"], metric.size(found["noise"]["limit"]) + metric.unit_words
-        st.caption(f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit}.")
+    if told := noise_words(found["noise"], metric):
+        st.caption(
+            f"{told} Charts show the former as a grey band; more seeds narrow the latter. A mean over "
+            "seeds is judged by its own."
+        )
     if not found["noise"]["repeats"]:
         yet = "yet" if found["noise"]["command"] else "here: there is no second seed to compare with"
         st.caption(f"What another seed alone changes is not known {yet}.")

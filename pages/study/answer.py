@@ -95,7 +95,7 @@ def _one(row: Row, place: str, metric: Metric) -> None:
     icon, colour = _SIGNS.get(word, _OPEN)
     name = frame.plain(str(row["variant"]))
     told = frame.plain(f"{metric.change(row['delta'])}{spread}")
-    st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon} {word}]")
+    st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon}\N{NO-BREAK SPACE}{word}]")
 
 
 @reads.lasting(dict[str, list[Any]])
@@ -132,7 +132,7 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     if (clicked := frame.clicked(event)) is not None:
         frame.open_persona(clicked["persona_id"], variant, split=shown.split)
     losers = table[table["outcome"] == WORSE].iloc[::-1].head(_WORST)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="links_losers"):
         if losers.empty:
             told = f"On {where}, nobody is worse off than under {frame.plain(reference)}."
         else:

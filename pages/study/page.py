@@ -190,13 +190,10 @@ def _prepare(ws: Workspace) -> None:
 def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
     source, base = str(config["dataset"]["source"]), shown_base(str(config["base"])).rsplit("/", 1)[-1]
-    told = (
-        count(counts["personas"], "persona"),
-        count(counts["dialogues"], "dialogue"),
-        count(_scored(ws), "variant") + " scored",
-        f"data {source}, split {config['split'].replace('-', ' ')}",
-        f"base model {base}",
-    )
+    told = [count(counts["personas"], "persona"), count(_scored(ws), "variant") + " scored", f"data {source}"]
+    if counts["dialogues"]:  # scores that were imported stand on no base and no split of this workspace
+        told.insert(1, count(counts["dialogues"], "dialogue"))
+        told += [f"split {config['split'].replace('-', ' ')}", f"base model {base}"]
     st.caption(frame.plain(", ".join(told)))
 
 
@@ -370,7 +367,7 @@ def _recent(records: Sequence[RunRecord]) -> None:
     st.subheader("Recent runs", anchor=False)
     for record in sorted(records, key=lambda one: one.order, reverse=True)[:_RECENT]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            frame.run_link(record.run_id, width=210)
+            frame.run_link(record.run_id, width="stretch")
             frame.state_badge(record.state)
             when = record.status.ended_at or record.status.started_at or record.status.queued_at
             st.caption(ago(when), width="content")

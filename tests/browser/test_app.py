@@ -96,7 +96,7 @@ def test_no_page_errs_asks_another_server_or_runs_over(
         main = page.locator("#stMain")
         assert not main.evaluate("main => main.scrollWidth > main.clientWidth + 1"), path
         moved, parts = tab.shifted()
-        assert path in VIEWS or moved < 0.1, "\n".join((f"{path} moves by {moved:.2f}", *parts))
+        assert moved < (0.05 if width < 640 else 0.1), "\n".join((f"{path} moves by {moved:.2f}", *parts))
         for theme in themes:
             page.emulate_media(color_scheme=theme)
             expect(page.get_by_test_id("stApp")).to_have_css("background-color", _background(theme))

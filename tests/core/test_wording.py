@@ -70,11 +70,12 @@ def test_how_long_ago_is_told_from_the_given_moment() -> None:
 
 
 def test_values_are_spelled_for_people() -> None:
-    assert [wording.spelled(value) for value in (["q", "v"], None, True, 5e-4)] == [
+    assert [wording.spelled(value) for value in (["q", "v"], None, True, 5e-4, {"a": 1, "b": None})] == [
         "q, v",
         "none",
         "yes",
         "0.0005",
+        "a 1, b none",
     ]
 
 
@@ -98,6 +99,7 @@ def test_an_interval_without_numbers_is_a_dash() -> None:
         ("train_seconds", 115.2, ("Training time", "1 min 55 s")),
         ("train_dialogues", 6000, ("Training dialogues", "6,000")),
         ("best_epoch", 3, ("Best epoch", "3")),
+        ("best_epoch_last", 12, ("Best at last epoch", "12")),
         ("regret_test", -0.0123, ("Regret test, points", "\N{MINUS SIGN}1.2")),
         ("silhouette", -0.022, ("Silhouette", "\N{MINUS SIGN}0.02")),
         ("seconds", 3, ("Seconds", "3")),

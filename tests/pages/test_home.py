@@ -219,7 +219,8 @@ def test_an_empty_study_says_what_to_press_and_starts_a_first_verdict(
 
 def test_the_study_opens_with_its_answer(open_page: Open, full: Workspace) -> None:
     seen = texts(open_page(full))
-    assert headline(full, compare_variants(full, split="val")).choice_words in seen
+    assert headline(full, compare_variants(full, split="val")).answer(competing=True) in seen
+    assert "In embedding similarity, validation cho" in seen
     for told in ("The answer", "Leader on validation: **unified+retrieval-3**", "Runner-up on validation: "):
         assert told in seen
     assert "Who loses most on validation:" in seen

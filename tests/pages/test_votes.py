@@ -44,6 +44,8 @@ def test_the_board_shows_ratings_agreement_and_pairs(open_page: Open, voted: Wor
     assert agreement["Agrees"].iloc[0] == "2 of 2"
     assert list(pairs.iloc[0]) == ["base", "unified", 0, 2, 1, 0]
     assert "left side won 0 of 2" in texts(app)
+    told = [link.proto.label for link in app.get("page_link") if "ana" in link.proto.label]
+    assert [one.split(": ")[1] for one in told] == ["base as good as unified", *["unified over base"] * 2]
 
 
 def test_the_last_vote_is_taken_back(open_page: Open, voted: Workspace) -> None:

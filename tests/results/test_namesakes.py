@@ -41,6 +41,22 @@ def test_a_difference_may_lie_in_a_run_below() -> None:
     }
 
 
+def test_a_seed_that_goes_through_to_what_is_below_is_told_once() -> None:
+    made = Origin("placebo", 1, 0, "data", "base", {}, {"of": "a"})
+    origins = {
+        "p": made,
+        "q": replace(made, seed=1, upstream={"of": "b"}),
+        "a": FIRST,
+        "b": replace(FIRST, seed=1, upstream={"unified": "v"}),
+        "u": BELOW,
+        "v": replace(BELOW, seed=1, parameters={**BELOW.parameters, "rank": 16}),
+    }
+    assert distinctions([variant("p"), variant("q")], origins) == {
+        "id-p": "seed 0, hybrid's unified's rank 8",
+        "id-q": "seed 1, hybrid's unified's rank 16",
+    }
+
+
 def test_a_name_of_its_own_and_an_unknown_origin_need_no_words() -> None:
     assert distinctions([variant("a"), variant("b", "other")], {"a": FIRST, "b": BELOW}) == {}
     assert distinctions([variant("x"), variant("y")], {}) == {}

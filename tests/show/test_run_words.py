@@ -57,6 +57,7 @@ def test_a_search_looks_into_names_changes_and_errors(ws: Workspace, query: str,
 def test_a_state_has_a_sign_and_says_how_far_it_came(ws: Workspace) -> None:
     record = _left(ws, "count")
     assert run_words.state_words(record) == "\N{MULTIPLICATION X} Failed at 37 %"
+    assert run_words.state_words(record, how_far=False) == "\N{MULTIPLICATION X} Failed"
     assert run_words.against_estimate(record) == "42 s"
 
 

@@ -80,7 +80,24 @@ def test_a_run_s_note_is_no_formula_in_a_spreadsheet(study: Workspace) -> None:
     assert one["tags"] == "paper"
 
 
-@pytest.mark.parametrize("what", ["comparison", "personas", "runs", "votes"])
+def test_examples_say_what_a_comparison_s_means_are_made_of(study: Workspace) -> None:
+    found = compare_variants(study, split="val", bands=False)
+    held = tables.example_table(study, found)
+    means = tables.persona_table(study, found).set_index(["variant", "persona_id"])
+    made = held.groupby(["variant", "persona_id"])["value"].mean()
+    for place, mean in means["mean"].items():
+        assert made[place] == pytest.approx(mean)
+    assert set(held["split"]) == {"val"}
+    right = held["reply"] == held["right_reply"]
+    assert right.any()
+    assert held["value"][right].min() > 0.999 > held["value"][~right].min()
+    assert set(held["reference"]) == {found["reference"]}
+    alone = tables.example_table(study, found, ["unified"])
+    assert set(alone["variant"]) == {"unified"}
+    assert len(alone) == (held["variant"] == "unified").sum()
+
+
+@pytest.mark.parametrize("what", ["comparison", "personas", "examples", "runs", "votes"])
 def test_the_command_writes_every_table_in_every_form(study: Workspace, what: str, tmp_path: Path) -> None:
     for form in tables.FORMS:
         file = tmp_path / f"{what}.{form}"

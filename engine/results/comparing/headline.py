@@ -113,7 +113,8 @@ class Headline:
             return f"Only {self.reference} is scored; a comparison needs a second variant."
         if not self.on_val:
             return "Validation is not scored here, so nothing was chosen before test was seen."
-        return f"{self.choice_words} (In {METRICS[self.metric].named}.)"
+        told = self.choice_words
+        return f"In {METRICS[self.metric].named}, {told[:1].lower()}{told[1:]}"
 
     @property
     def highest_words(self) -> str:

@@ -170,6 +170,6 @@ def without_repeats(rows: Sequence[Mapping[str, Any]], *, but: str = "") -> list
 
     What a variant was made with is told where another has its name still.
     """
-    kept = [row for row in rows if row["role"] != row_role.REPEAT or row["variant"] == but]
+    kept = [row for row in rows if not row_role.is_repeat(row) or row["variant"] == but]
     names = Counter(row["variant"].split("@")[0] for row in kept)
     return [{**row, "settings": ""} if names[row["variant"]] == 1 else row for row in kept]

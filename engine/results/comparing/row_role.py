@@ -43,6 +43,11 @@ def place(row: Row) -> int:
     return _BELOW.get(row["role"], 0)
 
 
+def is_repeat(row: Row) -> bool:
+    """Say whether a row only repeats another, or a control of it, from another seed."""
+    return row["role"] == REPEAT or (row["role"] in CONTROLS and row.get("repeat_of") is not None)
+
+
 def is_bound(row: Row) -> bool:
     """Say whether a row is an oracle's, bound or yardstick: never a contender, never a reference to beat."""
     return row["role"] in ORACLES

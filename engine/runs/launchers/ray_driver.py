@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.core.errors import EngineError, first_line
 from engine.core.paths import REPOSITORY, Workspace, write_json
+from engine.core.wording import count
 from engine.lm.remote.keys import asks
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.launchers.ray import connect, fitting, request, words
@@ -63,8 +64,8 @@ def drive(context: RunContext, registry: Registry) -> None:
     try:
         crew = _Crew(ray, context)
         context.log(
-            f"Ray {ray.__version__}: {crew.tasks} task(s) at once, each with {words(crew.request)}, "
-            f"on {len(crew.nodes)} node(s)"
+            f"Ray {ray.__version__}: {count(crew.tasks, 'task')} at once, each with {words(crew.request)}, "
+            f"on {count(len(crew.nodes), 'node')}"
         )
         if crew.tasks > 1 and "training" in divisible:
             _train(crew)

@@ -32,7 +32,7 @@ def ratings_chart(ratings: Sequence[Rating]) -> Chart:
     tooltip = tips(variant="Variant", words="Rating", interval="95 % interval", votes="Votes")
     base = alt.Chart(frame).encode(y=y, tooltip=tooltip)
     colour = alt.Color("colour:N", scale=scale(), legend=None)
-    x = alt.X("low:Q", title="Rating", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
+    x = alt.X("low:Q", title="Rating", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6, format="d"))
     lines = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", color=colour)
     dots = base.mark_point(size=90, filled=True, opacity=1).encode(x="rating:Q", color=colour)
     average = line_at(AVERAGE, axis="x", dashed=True)

@@ -22,7 +22,7 @@ from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.row_words import power_words
-from engine.show.training_words import training_lines
+from engine.show.training_words import noise_words, training_lines
 from engine.stats.levels import FEW
 from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
@@ -126,7 +126,6 @@ def limits_section(gathered: Gathered) -> Section:
 
 def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iterator[str]:
     where, metric = f" ({compared.protocol})" if several else "", compared.metric
-    unit = metric.unit_words
     if compared.split == "test":
         seen = count(len(looks.seen(gathered.ws, looks.at(compared.found))), "verdict")
         yield f"Test was looked at{where}: {seen} on it so far. Each look makes the next one weaker."
@@ -136,10 +135,8 @@ def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iter
     if personas < FEW:
         yield f"Small sample{where}: {count(personas, 'persona')}; below {FEW} intervals are wide."
     noise = compared.found["noise"]
-    if noise["limit"] is not None:
-        limit = metric.change(noise["limit"]).removeprefix("+")
-        pairs = count(noise["pairs"], "pair")
-        yield f"Noise of training{where}: by {pairs} of repeats, seeds alone differ by up to {limit}{unit}."
+    if told := noise_words(noise, metric):
+        yield f"Noise of training{where}: {told}"
     elif not compared.imported:
         hint = f" To learn it: {noise['command']}." if noise["command"] else ""
         yield f"Noise of training{where}: unknown, no variant was made again from another seed.{hint}"

@@ -239,7 +239,7 @@ def _declare(
     )
     epochs = Counter(record["best_epoch"] for record in records)
     context.log(
-        ", ".join(f"best epoch {epoch}: {count} adapter(s)" for epoch, count in sorted(epochs.items()))
+        ", ".join(f"best epoch {epoch}: {count(held, 'adapter')}" for epoch, held in sorted(epochs.items()))
         + (f"; mean validation loss {sum(losses) / len(losses):.4f} nats" if losses else "; no validation")
         + (f"; {told.warning}" if told.warning else "")
     )
@@ -293,8 +293,9 @@ def _in_waves(
     size = int(read_json(plan)["size"])
     waves = [lessons[start : start + size] for start in range(0, len(lessons), size)]
     context.log(
-        f"{len(lessons)} adapters of {each} parameters, {settings.batch_size} dialogues a step, "
-        f"{sum(len(one.train) for one in lessons)} train dialogues, {len(waves)} wave(s)"
+        f"{count(len(lessons), 'adapter')} of {count(each, 'parameter')}, "
+        f"{count(settings.batch_size, 'dialogue')} a step, "
+        f"{count(sum(len(one.train) for one in lessons), 'train dialogue')}, {count(len(waves), 'wave')}"
     )
     done: list[dict[str, Any]] = []
     for number in waves_here(context.part, len(waves)):

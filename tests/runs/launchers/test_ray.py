@@ -193,8 +193,8 @@ def test_a_run_that_is_cancelled_killed_and_loses_a_node_ends_like_a_local_one(
     wave = a_wave_at_work(folder, attempt=1)
     eventually(lambda: read_status(folder).stage == "train")
     assert read_status(folder).unit == "steps"
-    assert "2 task(s) at once, each with 0.5 CPU, 1 GPU, on 3 node(s)" in said(there, run_id)
-    assert f"2 wave(s) ({wave})" in said(there, run_id)
+    assert "2 tasks at once, each with 0.5 CPU, 1 GPU, on 3 nodes" in said(there, run_id)
+    assert f"2 waves ({wave})" in said(there, run_id)
     cancelled = jobs.cancel(there, run_id)
     assert cancelled.state == "cancelled", said(there, run_id)
     assert cancelled.status.exit_code == 1, "the driver has ended of itself, after its tasks"

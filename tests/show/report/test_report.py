@@ -98,7 +98,7 @@ def test_the_answer_is_what_val_chose_and_the_highest_on_test_is_named_so(
     val = [row for row in compare_variants(ws, split="val")["rows"] if not row["role"]]
     assert told.chosen["variant"] == max(val, key=lambda row: row["delta"])["variant"]
     text = " ".join(Reader(written.html.read_text()).texts)
-    assert told.choice_words in text
+    assert told.answer(competing=True) in text
     assert told.highest_words in text
     assert "speaks of seen personas only" in text
     assert "stand word for word in the persona's own train replies" in text
