@@ -60,7 +60,8 @@ def show() -> None:
         _steps(names, persona_id)
     with told:
         _told(names, persona_id, order, scene)
-    _numbers(ws, scene, clusters, names, persona_id)
+    with frame.boundary():
+        _numbers(ws, scene, clusters, names, persona_id)
     if scene is not None:
         _scored(ws, scene, persona_id)
     else:
@@ -78,7 +79,10 @@ def show() -> None:
 def _scene(ws: Workspace, columns: Sequence[Any]) -> tuple[Scene | None, Callable[[], None]]:
     """What is compared, as chosen in these columns; where it cannot be, what stands in its place."""
     try:
-        return persona_scene.choose(ws, columns), _nothing_scored
+        scene = persona_scene.choose(ws, columns)
+        if scene is not None:
+            persona_scene.scored(ws, **scene.place)  # who is listed: it may take as long
+        return scene, _nothing_scored
     except NotComputed as missing:
         return None, partial(rescore.instead, ws, missing)
     except reads.NotJudged as waiting:
@@ -106,6 +110,8 @@ def _scored(ws: Workspace, scene: Scene, persona_id: str) -> None:
 def _is_scored(ws: Workspace) -> bool:
     try:
         return not reads.protocols(ws).empty
+    except aside.Underway:  # only of scores, which the page then waits for where they stand
+        return True
     except EngineError:
         return False
 
