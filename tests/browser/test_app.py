@@ -27,7 +27,7 @@ VIEWS = (
     "?tree=cluster-rescue", "experiments?experiment=frontier", "experiments?study=constrained-lambda",
     "compare?view=personas", "compare?view=heatmap", "compare?view=cost", "compare?view=certainty",
     "data?view=dialogues", "data?view=clusters", "data?view=augmentation", "data?view=import",
-    "data?view=study",
+    "data?view=study", "playground?blind=1",
 )  # fmt: skip
 # What is clicked within a page that shows one thing of many: a table's second row, a choice, a button.
 ROWS = ("runs", "data?view=dialogues")
