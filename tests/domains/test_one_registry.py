@@ -12,6 +12,8 @@ NAMED = {
     "engine/results/comparing/criteria.py": "the success criteria as the study published them",
     "engine/results/imported/files.py": "what published result files are judged by",
     "engine/results/imported/protocol.py": "what published numbers are known to get wrong",
+    "engine/results/trees/cluster-rescue.yaml": "what the study's expectations are of",
+    "engine/results/trees/quick-wins.yaml": "the same",
     "engine/runs/answers.py": "older files, whose metrics had one version together",
     "engine/strategies/scorer.py": "what is compared where no encoder reads the replies",
 }
