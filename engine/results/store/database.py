@@ -15,6 +15,7 @@ from engine.core.errors import EngineError, first_line
 from engine.core.locks import locked
 from engine.core.machine import refuse_if_read_only
 from engine.core.paths import Workspace
+from engine.core.stamps import Stamp, stamp
 from engine.results.store import tables
 from engine.results.store.filling import Connection, Report, take_in
 from engine.results.store.place import place
@@ -23,6 +24,7 @@ from engine.runs.runfolder import now
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger("engine.results.store")
+_ours: dict[Path, Stamp] = {}  # as they were when they were found to be of today's form
 DAMAGED = ".duckdb.damaged"
 """How the name of a database ends that could not be read and was put aside."""
 _INTERRUPTED = ("Query interrupted", "KeyboardInterrupt")
@@ -113,8 +115,13 @@ def _connect(path: Path) -> Connection:
 @contextmanager
 def opened(ws: Workspace) -> Iterator[Connection]:
     """Open the database for a block; one of an earlier form is made anew, for the run folders to fill."""
-    connection = _connect(place(ws).database)
+    path = place(ws).database
+    seen = stamp(path)
+    connection = _connect(path)
     try:
+        if seen is not None and _ours.get(path) == seen:
+            yield connection
+            return
         if reason := other_form(connection):
             raise EngineError(
                 f"{ws.database} cannot be used: {reason}.",
@@ -123,10 +130,12 @@ def opened(ws: Workspace) -> Iterator[Connection]:
         if tables.FORM not in _forms(connection):
             connection.close()
             discard(ws)
-            connection = _connect(place(ws).database)
+            connection = _connect(path)
             connection.execute(f"begin; {tables.CREATE}")
             connection.execute("insert into migrations values (?, ?)", [tables.FORM, now()])
             connection.execute("commit")
+        elif seen is not None:
+            _ours[path] = seen
         yield connection
     except Exception as error:
         if _was_interrupted(error):
