@@ -8,8 +8,8 @@ import functools
 import hashlib
 import io
 import pickle
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, Final, Literal, ParamSpec
 
@@ -26,7 +26,7 @@ GRID: Final = "#8a949a"  # readable on light and on dark
 
 Chart = alt.LayerChart | alt.FacetChart
 P = ParamSpec("P")
-_KEPT = 8  # charts of each function
+_KEPT = 4  # charts of each function
 _SPECIFICATION = "_specification"
 
 
@@ -63,14 +63,16 @@ def made_once(make: Callable[P, Chart]) -> Callable[P, Chart]:
 
     Making one takes longer than all else that a page does when it is drawn again.
     """
-
-    @functools.lru_cache(maxsize=_KEPT)
-    def by_content(asked: _Asked) -> Chart:
-        return make(*asked.args, **asked.kwargs)
+    kept: OrderedDict[str, Chart] = OrderedDict()
 
     @functools.wraps(make)
     def made(*args: P.args, **kwargs: P.kwargs) -> Chart:
-        return by_content(_Asked(_content((args, kwargs)), args, kwargs))
+        asked = _content((args, kwargs))
+        found = kept.pop(asked, None) or make(*args, **kwargs)
+        kept[asked] = found
+        while len(kept) > _KEPT:
+            kept.popitem(last=False)
+        return found
 
     return made
 
@@ -85,7 +87,7 @@ def specification(chart: Chart) -> dict[str, Any]:
         copied, tables = chart.copy(deep=True), {}
         for part in parts(copied):
             if isinstance(part.data, pd.DataFrame):
-                name = hashlib.sha256(_content(part.data)).hexdigest()[:16]
+                name = _content(part.data)
                 tables[name], part.data = part.data, alt.NamedData(name=name)
         made = copied.to_dict(validate=False)
         if chart.config is alt.Undefined:
@@ -105,26 +107,19 @@ def parts(chart: Any) -> Iterator[Any]:
         yield from parts(chart.spec)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A call of a function, known by the content of its arguments."""
-
-    content: bytes
-    args: Any = field(compare=False)
-    kwargs: Any = field(compare=False)
-
-
 class _Pickler(pickle.Pickler):
-    """Tells functions apart by which they are: a metric's may be local ones."""
+    """Tells functions apart by their names: a metric's may be local ones."""
 
     def reducer_override(self, held: Any) -> Any:
-        return (int, (id(held),)) if isinstance(held, FunctionType) else NotImplemented
+        if isinstance(held, FunctionType):
+            return str, (f"{held.__module__}.{held.__qualname__}",)
+        return NotImplemented
 
 
-def _content(held: Any) -> bytes:
+def _content(held: Any) -> str:
     written = io.BytesIO()
     _Pickler(written).dump(held)
-    return written.getvalue()
+    return hashlib.sha256(written.getbuffer()).hexdigest()[:32]
 
 
 def room_on_the_right(pixels: int) -> alt.Scale:
