@@ -176,11 +176,9 @@ def _numbers(
         facts += _score_facts(ws, scene, persona_id)
     if clusters is not None:
         number = clusters.assignment.get(persona_id)
-        size = "" if number is None else f" ({count(clusters.sizes[number], 'persona')})"
-        told = "in none" if number is None else f"{number}{size}"
-        facts.append(
-            ("Cluster", told, f"Of {count(len(clusters.sizes), 'cluster')}, by {clusters.features}.")
-        )
+        within = "" if number is None else f"{count(clusters.sizes[number], 'persona')} in it. "
+        among = f"{within}Of {count(len(clusters.sizes), 'cluster')}, by {clusters.features}."
+        facts.append(("Cluster", "in none" if number is None else str(number), among))
     if scene is not None and (routed := persona_scene.routed(ws)):
         name, run_id = next(iter(routed.items()))
         goes = persona_scene.routes(ws, run_id)["routes"].get(persona_id)
