@@ -135,7 +135,8 @@ def test_numbers_are_those_of_the_store(open_page: Open, study: Workspace) -> No
     assert f"({signed_points(found['persona_002'])})" in shown["Under base"]
     rank = 1 + sum(value > found["persona_002"] for value in found.values())
     assert shown["Place by gain"] == f"{rank} of 5"
-    assert shown["Cluster"] == "2 (1 persona)"
+    assert shown["Cluster"] == "2"
+    assert "1 persona in it" in next(one.help for one in app.metric if one.label == "Cluster")
 
 
 def test_the_route_and_the_merge_are_told(open_page: Open, study: Workspace) -> None:
