@@ -119,23 +119,21 @@ def opened(ws: Workspace) -> Iterator[Connection]:
     seen = stamp(path)
     connection = _connect(path)
     try:
-        if seen is not None and _ours.get(path) == seen:
-            yield connection
-            return
-        if reason := other_form(connection):
-            raise EngineError(
-                f"{ws.database} cannot be used: {reason}.",
-                "Build it again, and keep this one beside it: python -m engine rebuild-db",
-            )
-        if tables.FORM not in _forms(connection):
-            connection.close()
-            discard(ws)
-            connection = _connect(path)
-            connection.execute(f"begin; {tables.CREATE}")
-            connection.execute("insert into migrations values (?, ?)", [tables.FORM, now()])
-            connection.execute("commit")
-        elif seen is not None:
-            _ours[path] = seen
+        if seen is None or _ours.get(path) != seen:
+            if reason := other_form(connection):
+                raise EngineError(
+                    f"{ws.database} cannot be used: {reason}.",
+                    "Build it again, and keep this one beside it: python -m engine rebuild-db",
+                )
+            if tables.FORM not in _forms(connection):
+                connection.close()
+                discard(ws)
+                connection = _connect(path)
+                connection.execute(f"begin; {tables.CREATE}")
+                connection.execute("insert into migrations values (?, ?)", [tables.FORM, now()])
+                connection.execute("commit")
+            elif seen is not None:
+                _ours[path] = seen
         yield connection
     except Exception as error:
         if _was_interrupted(error):
