@@ -42,6 +42,7 @@ def show(view: View) -> None:
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
         _zip(view.ws, name)
         _predictions(view, name)
+        st.caption("What it said to each example, what was right, and the value:")
         downloads.table_menu(
             partial(example_table, view.ws, view.found, [name]), name=f"{name} examples", key="examples"
         )
