@@ -31,7 +31,7 @@ _MARGIN = click.option(
     "--margin",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="Count a persona as better only by more than so many points.",
+    help="Count a persona as better only by more than so many points, or so much of what is no fraction.",
 )
 
 
@@ -140,12 +140,14 @@ def freeze(
     planned.
     """
     from engine.results.comparing import freezing
+    from engine.domains.metrics import chosen
     from engine.results.store import refresh
 
     refresh(call.ws)
     plan = freezing.freeze(
-        call.ws, variants=variants, primary=primary, further=further, reference=reference, margin=margin / 100
-    )
+        call.ws, variants=variants, primary=primary, further=further, reference=reference,
+        margin=margin / chosen(call.ws, primary).factor,
+    )  # fmt: skip
 
     def show_plan() -> None:
         out().print(Text(f"Frozen as {plan.hash}, after {count(plan.looks, 'look')} at test", style="bold"))
