@@ -140,6 +140,18 @@ def test_less_error_is_better_in_every_table(ws: Workspace, metric: str) -> None
     assert "−" in top.choice_words or "-" in top.choice_words
 
 
+def test_nobody_gains_where_neither_direction_is_better(
+    ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--metric", "length_ratio", "--workspace", str(ws.root)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("Length ratio on val")  # nothing is chosen by it
+    rows = [line.split() for line in said.out.splitlines() if line.startswith(("closer", "farther"))]
+    assert [[*row[1:3], row[-1]] for row in rows] == [["1.00", "0.00", f"{PEOPLE}"]] * 2
+    assert "Improved" not in said.err
+    assert "p (Holm) answers" not in said.err
+
+
 def test_a_plan_counts_by_a_margin_in_its_metrics_own_unit(
     ws: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
