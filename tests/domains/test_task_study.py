@@ -252,6 +252,7 @@ def test_the_report_tells_errors_on_their_own_scale_and_less_as_better(ws: Works
     assert "Mean −" in said
     gain, loss = said.index("Largest gain:"), said.index("Made with")
     assert "points" not in said[gain:loss].partition("\n")[0]
+    assert "word for word" not in said  # a rating stands in everybody's history: to say it is no memory
 
 
 def test_predictions_are_written_for_the_official_evaluator(ws: Workspace, tmp_path: Path) -> None:
