@@ -16,8 +16,8 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from engine.lm.last_layer import last_position, only_at, plain_attention
-from engine.lm.prefix import fill, key_value_shape
+from engine.lm.last_layer import key_value_shape, last_position, only_at, plain_attention
+from engine.lm.prefix import fill
 from engine.lm.tail import logits_of
 
 _WORTH_SHARING_TOKENS, _WORTH_SHARING_ROWS = 32, 4

@@ -24,7 +24,7 @@ from engine.lm.batches import epoch_batches, micro_batches, reply_tokens, schedu
 from engine.lm.checkpoint import Damaged, Parts, read_into, read_position, write_checkpoint
 from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Form, Pull, seed_of, toward_zero
-from engine.lm.fused import fuse
+from engine.lm.fused import KERNEL_DEVICES, fuse
 from engine.lm.lanes import Lanes
 from engine.lm.last_layer import plain_attention
 from engine.lm.packed_attention import prefer_packed
@@ -168,7 +168,7 @@ class Trainer:
         }
         self._optimizer = StackedAdamW(drawn, weight_decay=settings.weight_decay)
         packs = bool(getattr(form, "packs", False)) and plain_attention(model)
-        self._packed = packs and (model.device.type == "cuda" if packed is None else packed)
+        self._packed = packs and (model.device.type in KERNEL_DEVICES if packed is None else packed)
         self._places = [_Place() for _ in self.lessons]
         self._orders: dict[int, tuple[int, list[list[int]]]] = {}
         self._rounds = 0
