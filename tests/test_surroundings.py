@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.frame import Place
 from engine.core.paths import REPOSITORY, Workspace, write_atomically
 from engine.data import prepare
 from tests.workspaces import finish
@@ -131,3 +132,34 @@ def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
         write_atomically(pipe, "told")
         assert reader.communicate(timeout=400)[0] == "told"
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "circle/x", "file/x", "file", f"{'x' * 300}"])
+def test_where_nothing_can_be_made_is_said_in_words(ws: Workspace, tmp_path: Path, place: str) -> None:
+    finish(ws, "gain")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    (tmp_path / "file").write_text("here")
+    there = str(tmp_path / place)
+    for words in (("export-table", "runs", f"{there}/x.csv"), ("worlds", "make", "default", there)):
+        done = call(ws, *words)
+        assert (done.returncode, done.stdout) == (1, b""), words
+        assert done.stderr.startswith(b"Error: "), done.stderr.decode(errors="replace")
+    done = call(Workspace(tmp_path / place), "status")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: "), done.stderr.decode()
+
+
+def test_below_a_folder_that_was_deleted_nothing_can_be_made(ws: Workspace, tmp_path: Path) -> None:
+    finish(ws, "gain")
+    for words in (f"export-table runs x.csv --workspace '{ws.root}'", "status --workspace x"):
+        place = tmp_path / "gone"
+        place.mkdir()
+        command = f"cd '{place}' && rmdir '{place}' && {sys.executable} -m engine {words}"
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=environment, check=False)
+        assert b"Traceback" not in done.stderr, done.stderr.decode()
+
+
+def test_the_home_folder_is_found_behind_an_options_sign_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert Place().convert("~/told", None, None) == Path("/home/somebody/told")

@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from engine.cli.bases import show_card
-from engine.cli.frame import Call, command, note, out, table
+from engine.cli.frame import Call, Place, command, note, out, table
 from engine.core.base_folder import EMBEDDED
 from engine.core.base_identity import pin_base, shown_base
 from engine.core.errors import EngineError
@@ -191,7 +191,7 @@ def worlds() -> None:
     anywhere=True,
 )
 @click.argument("name")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place())
 @click.option("--personas", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option("--dialogues", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)

@@ -51,6 +51,16 @@ class Call:
         return 0
 
 
+class Place(click.Path):
+    """A path; ~ is the home folder also where the shell leaves it as it is, as behind an option's "="."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(path_type=Path, **more)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
 def as_text(value: Any) -> str:
     """Return `value` as JSON that stdout can write whatever its encoding. Raises ValueError on NaN."""
     return json_text(value, ascii_only=not _writes_unicode(sys.stdout))
@@ -86,7 +96,7 @@ def command(
     """
 
     def wrap(function: Callable[..., Any]) -> click.Command:
-        @click.option("--workspace", "-w", type=click.Path(path_type=Path), help="The workspace's folder.")
+        @click.option("--workspace", "-w", type=Place(), help="The workspace's folder.")
         @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
         @functools.wraps(function)
         def called(workspace: Path | None, as_json: bool, **values: Any) -> Any:

@@ -45,7 +45,10 @@ class DataError(EngineError):
 
 
 _REFUSALS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    }
 )
 
 
@@ -53,9 +56,10 @@ def refusal(error: OSError) -> EngineError | None:
     """Return the error for a disk that is full or refuses a name or to be written; None for other trouble."""
     if error.errno not in _REFUSALS:
         return None
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return EngineError(
         f"{error.filename or 'A file'}: {error.strerror}.",
-        "Free disk space, or check that the folder belongs to you.",
+        "Free disk space." if is_full else "Choose another place, or check that this one belongs to you.",
     )
 
 
