@@ -1,7 +1,6 @@
 """The command line, `python -m engine`: a thin face over the engine. Its groups are the pages."""
 
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from engine.cli import ending
-from engine.cli.frame import note, show_error, show_warnings, steady_streams
+from engine.cli.frame import leave_stdout, note, show_error, show_warnings, steady_streams
 from engine.core.errors import EngineError, refusal
 
 __all__ = ["cli", "main", "run"]
@@ -123,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_error(EngineError(error.format_message()), as_json=as_json)
         return 1
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the answer has gone
+        leave_stdout()  # whoever read the answer has gone
         return 1
     except OSError as error:
         told = refusal(error)

@@ -12,6 +12,7 @@ from engine.cli.frame import Call, Place, command, note, out, table
 from engine.core.base_folder import EMBEDDED
 from engine.core.base_identity import pin_base, shown_base
 from engine.core.errors import EngineError
+from engine.core.paths import full_disk_told
 from engine.core.wording import count
 from engine.data.layouts.tasks import BY_NAME
 from engine.data.mapping import PARTS
@@ -201,7 +202,13 @@ def make(call: Call, *, name: str, folder: Path, personas: int, dialogues: int, 
 
     if folder.exists() and any(folder.iterdir()):
         raise EngineError(f"{folder} is not empty.", "Name a new folder.")
-    write_world(folder, name=name, personas=personas, dialogues=dialogues, seed=seed)
+    try:
+        with full_disk_told(folder):
+            write_world(folder, name=name, personas=personas, dialogues=dialogues, seed=seed)
+    except BaseException:
+        for half in folder.glob("*"):
+            half.unlink()
+        raise
     value = {"world": name, "folder": str(folder), "personas": personas, "dialogues": dialogues, "seed": seed}
     return call.answer(
         value, lambda: out().print(Text(f"{folder}: {name}, {personas} personas x {dialogues} dialogues."))

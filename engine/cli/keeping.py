@@ -105,7 +105,7 @@ def restore(call: Call, *, run_ids: tuple[str, ...]) -> int:
             shown.add_row(one.run_id, f"{one.size_bytes / 1e6:.1f}")
         out().print(shown) if found else call.say("No run is deleted.")
 
-    return call.answer([asdict(one) for one in found], show)
+    return call.answer({"deleted": [asdict(one) for one in found]}, show)
 
 
 @command(
@@ -128,7 +128,7 @@ def curves(call: Call, *, run_ids: tuple[str, ...], output: Path | None) -> int:
             {"written": str(output), "rows": len(made)}, lambda: call.say(f"{output}: {len(made):,} rows.")
         )
     rows = made.astype(object).where(made.notna(), None).to_dict(orient="records")
-    return call.answer(rows, lambda: click.echo(written(made, "csv").decode(), nl=False))
+    return call.answer({"curves": rows}, lambda: click.echo(written(made, "csv").decode(), nl=False))
 
 
 @command(

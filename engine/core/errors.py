@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,10 @@ _REFUSALS = frozenset(
 
 
 def refusal(error: OSError) -> EngineError | None:
-    """Return the error for a disk that is full or refuses a name or to be written; None for other trouble."""
+    """Return the error for a disk that is full or refuses a name or to be written, and for a current folder
+    that was deleted; None for other trouble."""
+    if error.errno == errno.ENOENT and _stands_nowhere():
+        return EngineError("The current folder was deleted.", "Go to another one, or give whole paths.")
     if error.errno not in _REFUSALS:
         return None
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -61,6 +65,14 @@ def refusal(error: OSError) -> EngineError | None:
         f"{error.filename or 'A file'}: {error.strerror}.",
         "Free disk space." if is_full else "Choose another place, or check that this one belongs to you.",
     )
+
+
+def _stands_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def first_line(error: BaseException) -> str:

@@ -100,19 +100,9 @@ class Workspace:
 
 
 def open_workspace(root: str | Path | None = None) -> Workspace:
-    """Return the workspace at `root`; by default $PERSONA_LAB_WORKSPACE, else `default_root`.
-
-    Raises EngineError where that lies below a current folder that was deleted.
-    """
-    try:
-        chosen = root or os.environ.get("PERSONA_LAB_WORKSPACE") or default_root()
-        return Workspace(
-            Path(os.path.realpath(os.path.expanduser(chosen)))
-        )  # links in a circle stay as they are
-    except FileNotFoundError as error:
-        raise EngineError(
-            "The current folder was deleted.", "Go to another one, or give a whole path: --workspace /DIR"
-        ) from error
+    """Return the workspace at `root`; by default $PERSONA_LAB_WORKSPACE, else `default_root`."""
+    chosen = root or os.environ.get("PERSONA_LAB_WORKSPACE") or default_root()
+    return Workspace(Path(os.path.realpath(os.path.expanduser(chosen))))  # links in a circle stay as they are
 
 
 def default_root() -> Path:
@@ -386,7 +376,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     with _refused(path) if path.parent.is_dir() else nullcontext():
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with full_disk_told(path), os.fdopen(handle, "wb") as file:
             file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
