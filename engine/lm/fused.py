@@ -1,7 +1,7 @@
 """One kernel in the place of several that transformers writes out, while a GPU trains.
 
 Normalisation and the gated feed-forward block. Whether a model's own are the usual ones is not looked up by
-name but measured, once a kind of module, on random numbers; results agree to rounding.
+name but measured, on each of its modules, with random numbers; results agree to rounding.
 """
 
 import functools
@@ -17,6 +17,8 @@ from transformers import PreTrainedModel
 
 _PROBED_ROWS = 8
 _TOLERANCE, _ROUGH_TOLERANCE = 1e-4, 3e-2
+KERNEL_DEVICES = {"cuda"}
+"""Kinds of devices that kernels work on; with Triton's interpreter a processor is one, too."""
 Norm = Callable[[Tensor, Tensor, float], Tensor]
 
 
@@ -30,18 +32,18 @@ def gpu_kernels() -> ModuleType | None:
     return gpu_kernels
 
 
+def kernels_on(device: torch.device) -> ModuleType | None:
+    """Return the kernels for tensors of a device; None where there are none."""
+    return gpu_kernels() if device.type in KERNEL_DEVICES else None
+
+
 def fuse(model: PreTrainedModel) -> None:
     """Give a model on a GPU the short forms of its modules for good: it is a lane's own copy."""
-    if model.device.type != "cuda":
+    if model.device.type not in KERNEL_DEVICES:
         return
-    usual: dict[type, bool] = {}
     for module in model.get_decoder().modules():
         short = _short(module)
-        if short is None:
-            continue
-        if type(module) not in usual:
-            usual[type(module)] = _agree(module, short)
-        if usual[type(module)]:
+        if short is not None and _agree(module, short):
             module.forward = short
 
 

@@ -16,10 +16,11 @@ from engine.lm.decode import decode
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import Decoding, Reply, generate
 from engine.lm.kernels import Kernels
+from engine.lm.last_layer import key_value_shape
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import Lockstep, Strand, decode_mixed, summed
 from engine.lm.mixture_sweep import Weighed, sweep
-from engine.lm.prefix import PrefixStates, key_value_shape
+from engine.lm.prefix import PrefixStates
 from tests.tiny_base import save_adapters
 
 NEW_TOKENS = 12

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
 from engine.lm.activations import OffsetsForm
 from engine.lm.captured import rounded
@@ -126,6 +127,26 @@ def test_attention_in_its_short_form_gives_what_it_gave(tiny_base: Path, encoded
         out = model.get_decoder()(input_ids=batch.ids, position_ids=batch.places, use_cache=False, **more)
         results.append(out.last_hidden_state)
     torch.testing.assert_close(results[1], results[0], atol=1e-5, rtol=1e-5)
+
+
+def test_layers_that_turn_nothing_keep_their_own_way() -> None:
+    """As in SmolLM3, one layer of which looks like the others and knows no positions."""
+    config = SmolLM3Config(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        intermediate_size=48, vocab_size=50, no_rope_layers=[1, 0], pad_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = SmolLM3ForCausalLM(config).eval()
+    assert plain_attention(model)
+    begins = torch.tensor([0, 7, 12], dtype=torch.int32)
+    places = torch.tensor([[*range(7), *range(5)]])
+    ids = torch.arange(1, 13).unsqueeze(0)
+    apart = [model.get_decoder()(input_ids=ids[:, a:b]).last_hidden_state for a, b in ((0, 7), (7, 12))]
+    shorten(model, turned)
+    prefer_packed(model)
+    out = model.get_decoder()(input_ids=ids, position_ids=places, use_cache=False, **begins_of(begins, 7))
+    torch.testing.assert_close(out.last_hidden_state, torch.cat(apart, dim=1), atol=1e-5, rtol=1e-5)
+    assert ["forward" in layer.self_attn.__dict__ for layer in model.get_decoder().layers] == [True, False]
 
 
 def test_training_packed_ends_as_training_padded(tiny_base: Path, encoded: list[Encoded]) -> None:
