@@ -86,6 +86,26 @@ def test_a_bank_that_runs_out_of_memory_goes_on_in_smaller_parts(
     assert_same_weights(expected, got)
 
 
+def test_validation_that_runs_out_of_memory_goes_on_in_smaller_parts(
+    tiny_base: Path, encoded: list[Encoded]
+) -> None:
+    """Training left room for its own parts; judging computes more at once, beside what training holds."""
+    settings = replace(SETTINGS, epochs=1)
+    expected = Training(tiny_base, settings).fit_all([Lesson("ada", encoded[:4], encoded[4:12])])
+    training = Training(tiny_base, settings)
+    longest = max(len(row) for row in encoded[4:12])
+
+    def refuse(_: object, __: object, given: dict[str, torch.Tensor]) -> None:
+        if not torch.is_grad_enabled() and given["input_ids"].numel() > 1.2 * longest:
+            raise torch.OutOfMemoryError("no room")
+
+    training.base.model.get_decoder().register_forward_pre_hook(refuse, with_kwargs=True)
+    got = training.fit_all([Lesson("ada", encoded[:4], encoded[4:12])])
+    assert any("Out of memory" in line for line in training.said)
+    assert got[0].val_losses == pytest.approx(expected[0].val_losses, abs=1e-4)
+    assert_same_weights(expected, got)
+
+
 def test_one_dialogue_that_does_not_fit_is_an_error_that_says_so(
     tiny_base: Path, encoded: list[Encoded]
 ) -> None:
