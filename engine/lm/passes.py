@@ -23,6 +23,7 @@ from engine.lm.last_layer import only_at
 from engine.lm.memory import is_out_of_memory, release, tokens_that_fit
 from engine.lm.packed_attention import begins_of
 from engine.lm.packing import Batch, Drill, batch_of, bins_of, length_of
+from engine.lm.reading import sent
 from engine.lm.reply_loss import token_losses
 
 Result = TypeVar("Result")
@@ -74,7 +75,7 @@ class Passes:
             totals = torch.zeros(count, device=self._lanes.device)
             with closing(self._shares(stacked, rows, [1.0] * count, training=False)) as found:
                 for share in found:
-                    totals.index_add_(0, torch.tensor(share.slots, device=totals.device), share.sums)
+                    totals.index_add_(0, sent(torch.tensor(share.slots), totals.device), share.sums)
             return totals.tolist()
 
         totals = self._with_room(added, rows, _TIMES_WITHOUT_GRADIENTS)
@@ -109,7 +110,7 @@ class Passes:
         everyone = list(range(len(shares)))
         with closing(self._shares(stacked, rows, shares, training=True)) as found:
             for share in found:
-                where = torch.tensor(share.slots, device=sums.device)
+                where = sent(torch.tensor(share.slots), sums.device)
                 sums.index_add_(0, where, share.sums)
                 if not totals and share.slots == everyone:
                     totals = dict(zip(stacked, share.grads, strict=True))
@@ -147,7 +148,7 @@ class Passes:
         weights = [shares[slot] for slot in slots]
         mine = dict(stacked)
         if len(slots) < len(shares):
-            where = torch.tensor(slots, device=model.device)
+            where = sent(torch.tensor(slots), model.device)
             mine = {name: tensor[where] for name, tensor in stacked.items()}
         if training and self._captured is not None:
             done = self._captured.step(
