@@ -9,6 +9,7 @@ from engine.core.memory import available_bytes
 
 _FEWEST_AT_ONCE, _MOST_AT_ONCE = 1024, 65536
 SHARE_OF_FREE = 0.8
+_MOST_OF_A_STEP = 4 << 30
 _CPU_WORDS = ("can't allocate memory", "not enough memory")
 
 
@@ -25,6 +26,11 @@ def free_bytes(device: torch.device) -> int:
         return available_bytes()
     held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + held
+
+
+def bytes_of_a_step(device: torch.device) -> int:
+    """Return what an optimiser step may take beside the weights and what lies on the device already."""
+    return min(_MOST_OF_A_STEP, free_bytes(device) // 2) if device.type == "cuda" else _MOST_OF_A_STEP
 
 
 def release(device: torch.device) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.lm.encode import Encoded
+from engine.lm.memory import bytes_of_a_step
 from engine.lm.packing import Drill
 from engine.lm.passes import Passes
 from engine.lm.train import Lesson
@@ -119,6 +120,15 @@ def test_one_dialogue_that_does_not_fit_is_an_error_that_says_so(
         training.fit(encoded)
 
 
+def test_a_step_takes_no_more_than_a_small_card_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {"mem_get_info": (3 << 30, 8 << 30), "memory_reserved": 2 << 30, "memory_allocated": 1 << 30}
+    for name, value in free.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
+    assert bytes_of_a_step(torch.device("cuda")) == 2 << 30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (60 << 30, 80 << 30))
+    assert bytes_of_a_step(torch.device("cuda")) == bytes_of_a_step(torch.device("cpu"))
+
+
 def test_a_step_of_many_large_adapters_is_taken_in_groups_that_memory_holds(
     tiny_base: Path, encoded: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,7 +144,7 @@ def test_a_step_of_many_large_adapters_is_taken_in_groups_that_memory_holds(
     monkeypatch.setattr(Passes, "gradients", counted)
     training = Training(tiny_base, settings)
     together = training.fit_all(lessons)
-    monkeypatch.setattr("engine.lm.train._BYTES_A_GROUP", 2 * 8 * 4 * training.parameters_each)
+    monkeypatch.setattr("engine.lm.memory._MOST_OF_A_STEP", 2 * 8 * 4 * training.parameters_each)
     groups.clear()
     apart = Training(tiny_base, settings).fit_all(lessons)
     assert groups == [2, 2, 1]
