@@ -4,6 +4,7 @@ Owns how the rows of a step are cut up, computed side by side and added up, alwa
 happens when memory is short. Loss is on reply tokens only. On a GPU nothing here waits for the device.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -62,7 +63,10 @@ class Passes:
 
         Both lie on the device. Raises EngineError when one dialogue alone does not fit.
         """
-        return self._with_room(lambda: self._added(stacked, rows, shares), rows, 1)
+        scale = _scale(self._lanes.like.dtype, shares)
+        scaled = [scale * share for share in shares]
+        sums, grads = self._with_room(lambda: self._added(stacked, rows, scaled), rows, 1)
+        return sums, {name: grad / scale for name, grad in grads.items()} if scale != 1 else grads
 
     def losses(self, stacked: Mapping[str, Tensor], rows: Sequence[Drill]) -> list[float]:
         """Return each slot's mean loss over all its reply tokens [G], in nats, without dropout."""
@@ -188,3 +192,9 @@ class Passes:
         said = losses.detach() * (weights > 0)
         sums = torch.zeros(layout.adapters, device=said.device).index_add_(0, batch.owners, said)
         return sums, grads
+
+
+def _scale(dtype: torch.dtype, shares: Sequence[float]) -> float:
+    """Return what losses are multiplied by for the way back: gradients of a mean over thousands of tokens
+    would vanish in fp16."""
+    return 2.0 ** -math.frexp(max(shares))[1] if dtype == torch.float16 else 1.0

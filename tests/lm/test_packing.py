@@ -80,6 +80,23 @@ def test_losses_and_gradients_are_those_of_padded_rows(
         torch.testing.assert_close(packed_grads[name], grad, atol=2e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("share", [0.5, 1e-5])
+def test_gradients_of_a_mean_over_many_tokens_do_not_vanish_in_fp16(
+    tiny_base: Path, encoded: list[Encoded], share: float
+) -> None:
+    """Of the 100,000 reply tokens of a large batch each has a share that fp16 would round to little."""
+    found = []
+    for dtype in (torch.float32, torch.float16):
+        model = load_base(str(tiny_base)).model.to(dtype)
+        form = LoraForm(model, SHAPE.model_copy(update={"dropout": 0.0}))
+        with Lanes(model, 1) as lanes:
+            made = Passes(lanes, form, pad_id=0, say=lambda _: None)
+            rows = [Drill(0, row) for row in encoded[:2]]
+            found.append(made.gradients(drawn(form, 1), rows, [share])[1])
+    right, ours = (torch.cat([one.flatten() for one in grads.values()]) for grads in found)
+    assert float((ours - right).norm() / right.norm()) < 0.02
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="Only a GPU works on while Python does.")
 @pytest.mark.parametrize("tokens", [300, 100_000])
 def test_a_step_waits_for_no_gpu(tiny_base: Path, encoded: list[Encoded], tokens: int) -> None:
