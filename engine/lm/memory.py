@@ -1,8 +1,10 @@
 """Memory of a device: how much is free, how much of training it holds at once, and telling a full one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from engine.core.memory import available_bytes
@@ -11,6 +13,15 @@ _FEWEST_AT_ONCE, _MOST_AT_ONCE = 1024, 65536
 SHARE_OF_FREE = 0.8
 _MOST_OF_A_STEP = 4 << 30
 _CPU_WORDS = ("can't allocate memory", "not enough memory")
+
+
+def sent(given: Tensor | Sequence[int] | Sequence[float], device: torch.device) -> Tensor:
+    """Return a tensor or numbers of the host on the device, without waiting for what a GPU is still at.
+
+    A copy from memory that is not pinned, as torch.tensor(..., device=) makes, waits for all before it.
+    """
+    made = given if isinstance(given, Tensor) else torch.tensor(given)
+    return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -21,10 +21,9 @@ from engine.lm.dropout import Dropout
 from engine.lm.forms import Form
 from engine.lm.lanes import Lanes
 from engine.lm.last_layer import only_at
-from engine.lm.memory import is_out_of_memory, release, tokens_that_fit
+from engine.lm.memory import is_out_of_memory, release, sent, tokens_that_fit
 from engine.lm.packed_attention import begins_of
 from engine.lm.packing import Batch, Drill, batch_of, bins_of, length_of
-from engine.lm.reading import sent
 from engine.lm.reply_loss import token_losses
 
 Result = TypeVar("Result")
@@ -79,7 +78,7 @@ class Passes:
             totals = torch.zeros(count, device=self._lanes.device)
             with closing(self._shares(stacked, rows, [1.0] * count, training=False)) as found:
                 for share in found:
-                    totals.index_add_(0, sent(torch.tensor(share.slots), totals.device), share.sums)
+                    totals.index_add_(0, sent(share.slots, totals.device), share.sums)
             return totals.tolist()
 
         totals = self._with_room(added, rows, _TIMES_WITHOUT_GRADIENTS)
@@ -114,7 +113,7 @@ class Passes:
         everyone = list(range(len(shares)))
         with closing(self._shares(stacked, rows, shares, training=True)) as found:
             for share in found:
-                where = sent(torch.tensor(share.slots), sums.device)
+                where = sent(share.slots, sums.device)
                 sums.index_add_(0, where, share.sums)
                 if not totals and share.slots == everyone:
                     totals = dict(zip(stacked, share.grads, strict=True))
@@ -152,7 +151,7 @@ class Passes:
         weights = [shares[slot] for slot in slots]
         mine = dict(stacked)
         if len(slots) < len(shares):
-            where = sent(torch.tensor(slots), model.device)
+            where = sent(slots, model.device)
             mine = {name: tensor[where] for name, tensor in stacked.items()}
         if training and self._captured is not None:
             done = self._captured.step(

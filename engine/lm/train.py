@@ -27,7 +27,7 @@ from engine.lm.forms import Form, Pull, seed_of, toward_zero
 from engine.lm.fused import KERNEL_DEVICES, fuse
 from engine.lm.lanes import Lanes
 from engine.lm.last_layer import plain_attention
-from engine.lm.memory import bytes_of_a_step
+from engine.lm.memory import bytes_of_a_step, sent
 from engine.lm.packed_attention import prefer_packed
 from engine.lm.packing import Drill
 from engine.lm.passes import Passes
@@ -261,7 +261,7 @@ class Trainer:
         settings = self.settings
         numbers = [number for number, _ in group]
         places = [self._places[number] for number in numbers]
-        which = self._on_device(numbers)
+        which = self._sent(numbers)
         stacked = self._optimizer.slices(which)
         shares = [1.0 / max(1, sum(reply_tokens(row) for row in rows)) for _, rows in group]
         sums, grads = passes.gradients(stacked, self._rows(group), shares)
@@ -273,22 +273,20 @@ class Trainer:
             for number, place in zip(numbers, places, strict=True)
         ]
         steps = [place.step + 1 for place in places]
-        told = _Told(numbers, steps, rates, sums * self._on_device(shares))
+        told = _Told(numbers, steps, rates, sums * self._sent(shares))
         self._optimizer.step(
             which,
             grads,
-            rates=self._on_device(rates),
-            steps=self._on_device(told.steps),
+            rates=self._sent(rates),
+            steps=self._sent(told.steps),
             most=settings.max_grad_norm,
         )
         for place in places:
             place.step, place.batch = place.step + 1, place.batch + 1
         return told
 
-    def _on_device(self, values: list[int] | list[float]) -> Tensor:
-        made = torch.tensor(values)
-        on_gpu = self.model.device.type == "cuda"
-        return made.pin_memory().to(self.model.device, non_blocking=True) if on_gpu else made
+    def _sent(self, values: Sequence[int] | Sequence[float]) -> Tensor:
+        return sent(values, self.model.device)
 
     def _rows(self, group: Sequence[tuple[int, list[Encoded]]]) -> list[Drill]:
         return [
@@ -322,11 +320,11 @@ class Trainer:
             tired = patience is not None and place.epoch - 1 - place.best_epoch >= patience
             place.ended = place.epoch >= self.settings.epochs or tired
         if better:
-            self._optimizer.keep(self._on_device(better))
+            self._optimizer.keep(self._sent(better))
 
     def _validate(self, passes: Passes, numbers: Sequence[int]) -> list[float]:
         """Return each adapter's mean loss over all its validation reply tokens."""
-        stacked = self._optimizer.slices(self._on_device(list(numbers)))
+        stacked = self._optimizer.slices(self._sent(numbers))
         rows = [Drill(slot, row) for slot, number in enumerate(numbers) for row in self.lessons[number].val]
         return passes.losses(stacked, rows)
 

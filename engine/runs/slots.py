@@ -3,10 +3,12 @@
 Owns the counting of free slots. Starts nothing; who holds a GPU across workspaces is engine/runs/leases.py's.
 """
 
+import ctypes
 import functools
 import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
@@ -20,6 +22,7 @@ CPU = "cpu"
 RAY = "ray"
 _GPU = "gpu-"
 _ANSWER_SECONDS = 20.0
+_NOT_INITIALISED = 3  # CUDA_ERROR_NOT_INITIALIZED
 
 
 def slots(machine: Machine, launcher: str) -> list[str]:
@@ -70,6 +73,33 @@ def is_gpu(device: str) -> bool:
 def environment(device: str) -> dict[str, str]:
     """Return what a process must find in its environment to see that device and no other."""
     return {"CUDA_VISIBLE_DEVICES": device.removeprefix(_GPU)} if is_gpu(device) else {}
+
+
+def can_be_forked(device: str) -> bool:
+    """Say whether a process forked from this one can use that device.
+
+    A GPU's driver does not outlive a fork once it has been initialised, by whatever library; before that it
+    knows nothing of one. So a process that only loads code may be forked.
+    """
+    if not is_gpu(device):
+        return True
+    try:
+        driver = ctypes.CDLL("libcuda.so.1", mode=os.RTLD_NOLOAD)
+    except OSError:
+        return True  # nothing here has loaded it
+    return int(driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int()))) == _NOT_INITIALISED
+
+
+def answers(device: str) -> bool:
+    """Say whether that device answers torch, where torch is loaded. Side effect: a GPU's driver begins."""
+    torch = sys.modules.get("torch")
+    if torch is None or not is_gpu(device):
+        return True
+    try:
+        torch.cuda.init()
+    except (AssertionError, RuntimeError):
+        return False
+    return True
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.runs import manifest
 from engine.runs.context import WRITE_SECONDS, RunContext
-from engine.runs.processes import identity
+from engine.runs.processes import identity, place_of
 from engine.runs.runfolder import (
     RunSpec,
     Status,
@@ -71,7 +71,7 @@ def test_spec_and_status_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_spec(tmp_path) == spec
     status = Status(state="running", worker=identity(), progress=0.5, seconds=2.0)
     write_status(tmp_path, status)
-    assert read_status(tmp_path) == status
+    assert read_status(tmp_path) == replace(status, place=place_of(tmp_path))
     assert alive(status)
 
 
