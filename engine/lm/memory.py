@@ -12,7 +12,8 @@ from engine.core.memory import available_bytes
 _FEWEST_AT_ONCE, _MOST_AT_ONCE = 1024, 65536
 SHARE_OF_FREE = 0.8
 _MOST_OF_A_STEP = 4 << 30
-_CPU_WORDS = ("can't allocate memory", "not enough memory")
+_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "_STATUS_ALLOC_FAILED")
+"""What a CPU's allocator says, and a GPU's driver and libraries, which take memory beside torch's."""
 
 
 def sent(given: Tensor | Sequence[int] | Sequence[float], device: torch.device) -> Tensor:
@@ -28,7 +29,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that there was no room for a tensor."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_WORDS)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -11,7 +11,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.lm.encode import Encoded
-from engine.lm.memory import bytes_of_a_step
+from engine.lm.memory import bytes_of_a_step, is_out_of_memory
 from engine.lm.packing import Drill
 from engine.lm.passes import Passes
 from engine.lm.train import Lesson
@@ -118,6 +118,19 @@ def test_one_dialogue_that_does_not_fit_is_an_error_that_says_so(
     training.base.model.get_decoder().register_forward_pre_hook(refuse)
     with pytest.raises(EngineError, match="not enough memory to train on one dialogue"):
         training.fit(encoded)
+
+
+@pytest.mark.parametrize(
+    ("words", "full"),
+    [
+        ("CUDA error: out of memory", True),
+        ("Triton Error [CUDA]: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_a_full_card_is_known_by_what_drivers_and_libraries_say(words: str, full: bool) -> None:
+    assert is_out_of_memory(RuntimeError(words)) == full
 
 
 def test_a_step_takes_no_more_than_a_small_card_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
