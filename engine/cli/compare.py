@@ -178,7 +178,7 @@ def rescore(call: Call, *, names: tuple[str, ...]) -> int:
         words = f"{count(told, 'reply', 'replies')} of {count(runs, 'run')} scored."
         out().print(words if done else "Nothing is missing.")
 
-    return call.answer([asdict(one) for one in done], show_done)
+    return call.answer({"rescored": [asdict(one) for one in done]}, show_done)
 
 
 _STYLES = {"better": "green", "worse": "red"}
