@@ -5,6 +5,8 @@ name but measured, on each of its modules, with random numbers; results agree to
 """
 
 import functools
+import subprocess
+import warnings
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -15,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import rms_norm
 from transformers import PreTrainedModel
 
+from engine.core.errors import first_line
+
 _PROBED_ROWS = 8
 _TOLERANCE, _ROUGH_TOLERANCE = 1e-4, 3e-2
 KERNEL_DEVICES = {"cuda"}
@@ -22,36 +26,50 @@ KERNEL_DEVICES = {"cuda"}
 Norm = Callable[[Tensor, Tensor, float], Tensor]
 
 
+def kernels_on(device: torch.device) -> ModuleType | None:
+    """Return the kernels for tensors of a device; None where there are none."""
+    return _kernels(device) if device.type in KERNEL_DEVICES else None
+
+
 @functools.cache
-def gpu_kernels() -> ModuleType | None:
-    """Return the kernels of engine/lm/gpu_kernels.py; None on a machine without Triton."""
+def _kernels(device: torch.device) -> ModuleType | None:
+    """Return the kernels of engine/lm/gpu_kernels.py; None, with a warning, where none can be compiled."""
     try:
         from engine.lm import gpu_kernels
-    except ImportError:
+
+        gpu_kernels.Gated.apply(*torch.ones(2, 1, device=device))
+    except refusals() as error:
+        said = f"Kernels are not compiled on this machine: {first_line(error)}"
+        warnings.warn(said, RuntimeWarning, stacklevel=2)
         return None
     return gpu_kernels
 
 
-def kernels_on(device: torch.device) -> ModuleType | None:
-    """Return the kernels for tensors of a device; None where there are none."""
-    return gpu_kernels() if device.type in KERNEL_DEVICES else None
+def refusals() -> tuple[type[Exception], ...]:
+    """Return what is raised without Triton or a C compiler, and where a card has no room for a kernel."""
+    usual = (ImportError, OSError, RuntimeError, subprocess.SubprocessError)
+    try:
+        from triton.errors import TritonError
+    except ImportError:
+        return usual
+    return (*usual, TritonError)
 
 
 def fuse(model: PreTrainedModel) -> None:
     """Give a model on a GPU the short forms of its modules for good: it is a lane's own copy."""
     if model.device.type not in KERNEL_DEVICES:
         return
+    kernels = kernels_on(model.device)
     for module in model.get_decoder().modules():
-        short = _short(module)
+        short = _short(module, kernels)
         if short is not None and _agree(module, short):
             module.forward = short
 
 
-def _short(module: Any) -> Callable[[Tensor], Tensor] | None:
+def _short(module: Any, kernels: ModuleType | None) -> Callable[[Tensor], Tensor] | None:
     """Return what may do the same as a module's forward pass, at once."""
     if is_norm(module):
         return partial(normalised, module, rms_norm_at_once)
-    kernels = gpu_kernels()
     gated = has_parts(module, "gate_proj", "up_proj", "down_proj")
     return partial(fed_forward, module, kernels.Gated.apply) if gated and kernels is not None else None
 

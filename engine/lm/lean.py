@@ -7,7 +7,6 @@ each of its modules and with its own widths, on random numbers. Results agree to
 gradients.
 """
 
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +22,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from engine.core.errors import EngineError, first_line
-from engine.lm.fused import KERNEL_DEVICES, Norm, fed_forward, is_norm, normalised, rms_norm_at_once
+from engine.lm.fused import Norm, fed_forward, is_norm, kernels_on, normalised, refusals, rms_norm_at_once
 from engine.lm.last_layer import key_value_shape
 from engine.lm.tail import TOLERANCE
 
@@ -72,7 +71,7 @@ def ways(model: PreTrainedModel) -> Ways:
     where, found = _FOUND.get(model, (None, Ways()))
     if where != (model.device, model.dtype):
         found = Ways(tuple(_of_norms(model, rms_norm_at_once)))
-        if model.device.type in KERNEL_DEVICES:
+        if kernels_on(model.device) is not None:
             found = _with_kernels(model, found)
         _FOUND[model] = (model.device, model.dtype), found
     return found
@@ -93,14 +92,14 @@ def _agrees(module: Any, short: Callable[[Tensor], Tensor], reads: Tensor) -> bo
 
 
 def _with_kernels(model: PreTrainedModel, plain: Ways) -> Ways:
-    """Return the ways with kernels compiled here; the plain ones, with a warning, without a compiler."""
+    """Return the ways with kernels; the plain ones, with a warning, where a card has no room for one."""
     try:
         from engine.lm import kernel_lean
 
         swaps = [*(_of_norms(model, kernel_lean.normed) or plain.swaps), *_of_gates(model), *_of_turns(model)]
         return Ways(tuple(swaps), _factors(model), _attention(model))
-    except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-        said = f"Kernels are not compiled on this machine: {first_line(error)}"
+    except refusals() as error:
+        said = f"This card answers without kernels: {first_line(error)}"
         warnings.warn(said, RuntimeWarning, stacklevel=2)
         return plain
 

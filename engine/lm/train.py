@@ -27,7 +27,7 @@ from engine.lm.forms import Form, Pull, seed_of, toward_zero
 from engine.lm.fused import KERNEL_DEVICES, fuse
 from engine.lm.lanes import Lanes
 from engine.lm.last_layer import plain_attention
-from engine.lm.memory import sent
+from engine.lm.memory import bytes_of_a_step, sent
 from engine.lm.packed_attention import prefer_packed
 from engine.lm.packing import Drill
 from engine.lm.passes import Passes
@@ -35,8 +35,8 @@ from engine.lm.reply_loss import token_losses
 
 _QUICKLY_WRITTEN_BYTES = 1 << 30
 _TOKENS_A_GROUP = {"cpu": 16384, "cuda": 262144}
-_BYTES_A_GROUP, _COPIES_A_STEP = 4 << 30, 8
-"""What an optimiser step may take beside the weights: copies of its adapters, in fp32."""
+_COPIES_A_STEP = 8
+"""What an optimiser step takes beside the weights: copies of its adapters, in fp32."""
 _ROUNDS_UNREAD = {"cuda": 8}
 """A GPU is asked for its losses only so often: each time it would stand still."""
 
@@ -168,6 +168,7 @@ class Trainer:
             for name in starts[0]
         }
         self._optimizer = StackedAdamW(drawn, weight_decay=settings.weight_decay)
+        self._bytes_a_step = bytes_of_a_step(model.device)
         packs = bool(getattr(form, "packs", False)) and plain_attention(model)
         self._packed = packs and (model.device.type in KERNEL_DEVICES if packed is None else packed)
         self._places = [_Place() for _ in self.lessons]
@@ -229,7 +230,7 @@ class Trainer:
         pending.sort(key=lambda entry: (max(map(len, entry[1])), entry[0]))
         told: list[_Told] = []
         most = _TOKENS_A_GROUP.get(self.model.device.type, _TOKENS_A_GROUP["cpu"])
-        most_adapters = max(1, _BYTES_A_GROUP // (_COPIES_A_STEP * 4 * self.parameters_each))
+        most_adapters = max(1, self._bytes_a_step // (_COPIES_A_STEP * 4 * self.parameters_each))
         while pending:
             count, tokens = 0, 0
             while count < len(pending):

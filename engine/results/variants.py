@@ -335,7 +335,7 @@ def outlays(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[
 
 
 def _outlay(variant: Variant, by_run: Mapping[str, list[Variant]], origins: Mapping[str, Origin]) -> Outlay:
-    runs = below(variant.run_id, origins) - {variant.run_id}
+    runs = below(variant.run_id, origins, without=MATCHED_TO) - {variant.run_id}
     trained = [_largest(by_run[run]) for run in sorted(runs) if run in by_run]
     made = [variant, *trained]
     seconds = [one.train_seconds or (0.0 if not one.parameters_trained else None) for one in made]
@@ -351,12 +351,13 @@ def _largest(made: Iterable[Variant]) -> Variant:
     return max(made, key=lambda one: (one.parameters_trained, one.train_seconds or 0.0))
 
 
-def below(run_id: str, origins: Mapping[str, Origin]) -> set[str]:
-    """Return the run and all that it is built on."""
+def below(run_id: str, origins: Mapping[str, Origin], *, without: str = "") -> set[str]:
+    """Return the run and all that it is built on, through every role but `without`."""
     found, open_ = set[str](), [run_id]
     while open_:
         run = open_.pop()
         if run not in found:
             found.add(run)
-            open_ += origins[run].upstream.values() if run in origins else ()
+            above = origins[run].upstream if run in origins else {}
+            open_ += [one for role, one in above.items() if role != without]
     return found

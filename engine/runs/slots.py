@@ -114,14 +114,31 @@ def gpus() -> tuple[str, ...]:
     except metadata.PackageNotFoundError:
         return ()
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is not None:
-        names = [name.strip() for name in allowed.split(",")]
-        return tuple(f"{_GPU}{name}" for name in names if name not in ("", "-1"))
+    if allowed is None:
+        return tuple(f"{_GPU}{card}" for card, _ in _cards())
+    names = [name.strip() for name in allowed.split(",")]
+    return tuple(f"{_GPU}{_of_one_name(name)}" for name in names if name not in ("", "-1"))
+
+
+def _of_one_name(name: str) -> str:
+    """Return the name of a card that all studies lease it by, however this one was told of it.
+
+    Of unlike cards a number counts the fastest first, which the driver alone can tell: it stays as it is.
+    """
+    if not name.isdigit():
+        return name
+    cards = _cards()
+    in_order = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({kind for _, kind in cards}) == 1
+    return cards[int(name)][0] if in_order and int(name) < len(cards) else name
+
+
+def _cards() -> list[tuple[str, str]]:
+    """Return the name and the kind of every card that nvidia-smi tells of, in the order of their places."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return ()
+        return []
     try:
-        asked = [program, "--query-gpu=uuid", "--format=csv,noheader"]
+        asked = [program, "--query-gpu=uuid,name", "--format=csv,noheader"]
         told = subprocess.run(
             asked,
             env=secrecy.environment(),
@@ -131,5 +148,6 @@ def gpus() -> tuple[str, ...]:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return ()
-    return tuple(f"{_GPU}{line.strip()}" for line in told.stdout.splitlines() if line.startswith("GPU-"))
+        return []
+    cards = [line.partition(",") for line in told.stdout.splitlines() if line.startswith("GPU-")]
+    return [(name.strip(), kind.strip()) for name, _, kind in cards]

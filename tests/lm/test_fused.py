@@ -29,7 +29,7 @@ class OddRMSNorm(nn.Module):
 
 def test_the_usual_normalisation_agrees_and_one_that_only_looks_like_it_does_not(tiny_base: Path) -> None:
     norm = load_base(str(tiny_base)).model.get_decoder().norm
-    short = fused._short(norm)
+    short = fused._short(norm, None)
     assert short is not None
     assert fused._agree(norm, short)
     odd = OddRMSNorm(32)

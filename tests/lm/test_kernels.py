@@ -204,6 +204,39 @@ def test_training_with_kernels_is_training_without(
             torch.testing.assert_close(by_kernels.weights[name], tensor, atol=1e-4, rtol=0)
 
 
+WITHOUT_A_COMPILER = """
+import sys, warnings
+from engine.lm.encode import Encoded
+from engine.lm.forms import LoraForm
+from engine.lm.fused import KERNEL_DEVICES
+from engine.lm.generate import generate
+from engine.lm.load import load_base
+from engine.lm.shape import LoraShape
+from engine.lm.train import Lesson, Trainer, TrainSettings
+
+base = load_base(sys.argv[1])
+KERNEL_DEVICES.add(base.device)
+row = Encoded(tuple(range(5, 45)), (False, True) * 20)
+form = LoraForm(base.model, LoraShape(target_modules=["q_proj"]))
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    Trainer(base.model, form, TrainSettings(epochs=1), [Lesson("ada", [row])], pad_id=0).fit()
+    generate(base.model, base.tokenizer, [[5, 6, 7]], max_new_tokens=2)
+print(*(one.message for one in told if "Kernels" in str(one.message)), sep="\\n")
+"""
+
+
+def test_where_nothing_can_be_compiled_training_and_answers_do_without(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    """As a card on a machine without a C compiler, or here a processor, for which Triton compiles nothing."""
+    command = [sys.executable, "-c", WITHOUT_A_COMPILER, str(tiny_base)]
+    alone = {"PATH": "", "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, capture_output=True, text=True, env=alone)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("Kernels are not compiled on this machine") == 1
+
+
 # --- compiled
 
 

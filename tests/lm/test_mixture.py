@@ -200,6 +200,30 @@ def test_a_batch_without_room_is_halved(
     assert sizes.count(2) == 4
 
 
+def test_a_sweep_without_room_is_halved(
+    base: Base, changes: dict[str, Change | None], prompts: list[tuple[list[int], list[int]]]
+) -> None:
+    """Rows part where weights disagree, so a batch may outgrow a card while it answers."""
+    weights = (0.0, 0.5, 1.0)
+    swept = [
+        [Weighed(a, changes["ada"], weights), Weighed(b, changes["bo"], tuple(1 - one for one in weights))]
+        for a, b in prompts
+    ]
+    whole, refused = sweep(base.model, base.tokenizer, swept, max_new_tokens=6), []
+
+    def refuse(_: object, __: object, given: dict[str, torch.Tensor]) -> None:
+        if given["input_ids"].shape[0] > 6:
+            refused.append(given["input_ids"].shape[0])
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = base.model.get_decoder().register_forward_pre_hook(refuse, with_kwargs=True)
+    try:
+        assert sweep(base.model, base.tokenizer, swept, max_new_tokens=6) == whole
+    finally:
+        hook.remove()
+    assert refused
+
+
 def test_no_requests_no_replies(base: Base) -> None:
     assert mixture.answer(base.model, base.tokenizer, []) == []
 
