@@ -6,14 +6,15 @@ what these names mean. Imports as little as the process at hand needs.
 
 import signal
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from engine.runs.registry import Registry
+if TYPE_CHECKING:
+    from engine.runs.registry import Registry
 
 
-def registry() -> Registry:
+def registry() -> "Registry":
     """What experiments mean, for the processes of runs."""
-    return cast(Registry, _Later())
+    return cast("Registry", _Later())
 
 
 class _Later:
@@ -35,8 +36,7 @@ def receive_keys() -> None:
 
 def main() -> None:
     """Start what the arguments name; the last words of a process are its exit code."""
-    if sys.argv[1:2] in (["supervise"], ["work"]):
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # to be seen as what ended it, and lost in no import
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # to be seen as what ended it, and lost in no import
     match sys.argv[1:]:
         case ["supervise", root, run_id, attempt]:
             from engine.core import keyring

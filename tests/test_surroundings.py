@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.frame import Place
 from engine.core.paths import REPOSITORY, Workspace, write_atomically
 from engine.data import prepare
 from tests.workspaces import finish
@@ -98,6 +99,17 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(ws: Workspace) -> N
     assert closed.returncode == 0
 
 
+@pytest.mark.parametrize("said", ["/dev/full", ">(exit 0)"])
+@pytest.mark.parametrize("words", ["status", "status nobody"])
+def test_an_answer_that_stdout_does_not_take_is_told_beside_it(ws: Workspace, words: str, said: str) -> None:
+    command = f"{sys.executable} -m engine {words} --json --workspace '{ws.root}' > {said}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=REPOSITORY, capture_output=True, check=False, text=True
+    )
+    assert done.returncode == 1
+    assert [line.split(":")[0] for line in done.stderr.splitlines()[:1]] in ([], ["Error"])
+
+
 def test_a_deleted_current_folder_is_no_obstacle(ws: Workspace, tmp_path: Path) -> None:
     finish(ws, "gain")
     place = tmp_path / "gone"
@@ -131,3 +143,59 @@ def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
         write_atomically(pipe, "told")
         assert reader.communicate(timeout=400)[0] == "told"
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "circle/x", "file/x", "file", f"{'x' * 300}"])
+def test_where_nothing_can_be_made_is_said_in_words(ws: Workspace, tmp_path: Path, place: str) -> None:
+    finish(ws, "gain")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    (tmp_path / "file").write_text("here")
+    there = str(tmp_path / place)
+    for words in (("export-table", "runs", f"{there}/x.csv"), ("worlds", "make", "default", there)):
+        done = call(ws, *words)
+        assert (done.returncode, done.stdout) == (1, b""), words
+        assert done.stderr.startswith(b"Error: "), done.stderr.decode(errors="replace")
+    done = call(Workspace(tmp_path / place), "status")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: "), done.stderr.decode()
+
+
+def test_half_a_world_is_taken_away_again(ws: Workspace, tmp_path: Path) -> None:
+    words = f"{sys.executable} -m engine worlds make default {tmp_path / 'world'} --personas 9"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 1; {words}"], capture_output=True, check=False, text=True
+    )
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        1,
+        f"Error: {tmp_path / 'world'}: File too large.",
+    )
+    assert call(ws, *words.split()[3:]).returncode == 0
+
+
+def test_a_file_that_finds_no_room_is_named(ws: Workspace) -> None:
+    finish(ws, "gain")
+    words = f"{sys.executable} -m engine export-table runs {ws.root / 'runs.csv'} --workspace {ws.root}"
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 0; {words}"], capture_output=True, check=False, text=True
+    )
+    assert done.stderr.splitlines()[:1] == [f"Error: {ws.root / 'runs.csv'}: File too large."]
+    assert not [path for path in ws.root.iterdir() if "runs.csv" in path.name]
+
+
+def test_below_a_folder_that_was_deleted_nothing_can_be_made(ws: Workspace, tmp_path: Path) -> None:
+    finish(ws, "gain")
+    for words, told in (
+        (f"export-table runs x.csv --workspace '{ws.root}'", b"Error: x.csv: Permission denied."),
+        ("status --workspace x", b"Error: The current folder was deleted."),
+    ):
+        place = tmp_path / "gone"
+        place.mkdir()
+        command = f"cd '{place}' && rmdir '{place}' && {sys.executable} -m engine {words}"
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        done = subprocess.run(["bash", "-c", command], capture_output=True, env=environment, check=False)
+        assert done.stderr.startswith(told), done.stderr.decode()
+
+
+def test_the_home_folder_is_found_behind_an_options_sign_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert Place().convert("~/told", None, None) == Path("/home/somebody/told")

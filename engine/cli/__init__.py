@@ -1,14 +1,14 @@
 """The command line, `python -m engine`: a thin face over the engine. Its groups are the pages."""
 
 import importlib
-import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 
 import click
 
 from engine.cli import ending
-from engine.cli.frame import note, show_error, show_warnings, steady_streams
+from engine.cli.frame import leave_stdout, note, show_error, show_warnings, steady_streams
 from engine.core.errors import EngineError, refusal
 
 __all__ = ["cli", "main", "run"]
@@ -101,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. The command line's one boundary for errors.
 
     0: done. 1: it failed, with a message and a hint. 2: the command was written wrongly. 130: interrupted.
+    143: told to end by SIGTERM. 129: its terminal has gone.
     """
     steady_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_error(EngineError(error.format_message()), as_json=as_json)
         return 1
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the answer has gone
+        leave_stdout()  # whoever read the answer has gone
         return 1
     except OSError as error:
         told = refusal(error)
@@ -130,11 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_error(told, as_json=as_json)
         return 1
     except (click.Abort, KeyboardInterrupt):
-        return _interrupted(as_json)
+        return _interrupted(ending.heard() or signal.SIGINT, as_json=as_json)
     except Exception:
-        if not ending.heard():
+        number = ending.heard()
+        if not number:
             raise
-        return _interrupted(as_json)  # a library made another error of it
+        return _interrupted(number, as_json=as_json)  # a library made another error of it
     return code if isinstance(code, int) else 0
 
 
@@ -144,13 +146,14 @@ def run() -> None:
     Told to end, it ends as by Ctrl-C: nothing stays half written.
     """
     ending.listen()
-    sys.exit(main())
+    code = main()
+    ending.hear_no_more()
+    sys.exit(code)
 
 
-def _interrupted(as_json: bool) -> int:
-    ending.heard()
+def _interrupted(number: int, *, as_json: bool) -> int:
     show_error(EngineError("Interrupted."), as_json=as_json)
-    return 130
+    return 128 + number
 
 
 def _usage_hint(error: click.UsageError) -> str:

@@ -1,5 +1,6 @@
 """The commands about base models beside the workspace's settings: base probe, base use, import-adapters."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine.cli.frame import Call, command, note, out, table
+from engine.cli.frame import Call, Place, command, note, out, table
 from engine.core.base_identity import pin_base, shown_base
 
 _MARKS = {"works": ("ok", "green"), "mended": ("->", "yellow"), "refused": ("!!", "bold red")}
@@ -76,7 +77,7 @@ def use(call: Call, *, name: str) -> int:
     "import-adapters",
     examples=("import-adapters DIR --workspace W", "import-adapters DIR --name theirs --detach"),
 )
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=Place())
 @click.option("--name", default="adapters", show_default=True, help="The name of the variant they make.")
 @click.option("--detach", is_flag=True, help="Return at once; the scoring goes on in the background.")
 def import_adapters(call: Call, *, folder: Path, name: str, detach: bool) -> int:
@@ -87,5 +88,5 @@ def import_adapters(call: Call, *, folder: Path, name: str, detach: bool) -> int
     from engine.cli.experiments.launch import launch
     from engine.strategies.plan import plan
 
-    given = {"folder": str(folder.expanduser().resolve()), "variant": name}
+    given = {"folder": os.path.realpath(folder), "variant": name}
     return launch(call, plan(call.ws, "imported-adapters", given), detach=detach)

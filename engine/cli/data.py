@@ -8,10 +8,11 @@ import click
 from rich.text import Text
 
 from engine.cli.bases import show_card
-from engine.cli.frame import Call, command, note, out, table
+from engine.cli.frame import Call, Place, command, note, out, table
 from engine.core.base_folder import EMBEDDED
 from engine.core.base_identity import pin_base, shown_base
 from engine.core.errors import EngineError
+from engine.core.paths import full_disk_told
 from engine.core.wording import count
 from engine.data.layouts.tasks import BY_NAME
 from engine.data.mapping import PARTS
@@ -191,7 +192,7 @@ def worlds() -> None:
     anywhere=True,
 )
 @click.argument("name")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place())
 @click.option("--personas", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option("--dialogues", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -201,7 +202,13 @@ def make(call: Call, *, name: str, folder: Path, personas: int, dialogues: int, 
 
     if folder.exists() and any(folder.iterdir()):
         raise EngineError(f"{folder} is not empty.", "Name a new folder.")
-    write_world(folder, name=name, personas=personas, dialogues=dialogues, seed=seed)
+    try:
+        with full_disk_told(folder):
+            write_world(folder, name=name, personas=personas, dialogues=dialogues, seed=seed)
+    except BaseException:
+        for half in folder.glob("*"):
+            half.unlink()
+        raise
     value = {"world": name, "folder": str(folder), "personas": personas, "dialogues": dialogues, "seed": seed}
     return call.answer(
         value, lambda: out().print(Text(f"{folder}: {name}, {personas} personas x {dialogues} dialogues."))

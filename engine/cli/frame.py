@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -42,13 +42,23 @@ class Call:
         """Print a line beside the answer's tables; however long, it can be copied whole."""
         out().print(Text(in_workspace(text, self.ws)), soft_wrap=True)
 
-    def answer(self, value: Any, show: Callable[[], None]) -> int:
+    def answer(self, value: Mapping[str, Any], show: Callable[[], None]) -> int:
         """Print the answer: `value` as one JSON object, or whatever `show` prints; return exit code 0."""
         if self.as_json:
             click.echo(as_text(value))
         else:
             show()
         return 0
+
+
+class Place(click.Path):
+    """A path; ~ is the home folder also where the shell leaves it as it is, as behind an option's "="."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(path_type=Path, **more)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 def as_text(value: Any) -> str:
@@ -86,7 +96,7 @@ def command(
     """
 
     def wrap(function: Callable[..., Any]) -> click.Command:
-        @click.option("--workspace", "-w", type=click.Path(path_type=Path), help="The workspace's folder.")
+        @click.option("--workspace", "-w", type=Place(), help="The workspace's folder.")
         @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
         @functools.wraps(function)
         def called(workspace: Path | None, as_json: bool, **values: Any) -> Any:
@@ -146,13 +156,21 @@ def show_warnings() -> None:
         logger.addHandler(_Notes(logging.WARNING))
 
 
+def leave_stdout() -> None:
+    """Let nothing more be said where nobody reads it, or it finds no room."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def show_error(error: EngineError, *, as_json: bool) -> None:
-    """Print an error: message and hint in red on stderr, or as a JSON object on stdout."""
+    """Print an error: message and hint in red on stderr, or as a JSON object on stdout, if that takes it."""
     faults = [str(fault) for fault in error.faults] if isinstance(error, DataError) else []
     if as_json:
         record = {"error": error.message, "hint": error.hint} | ({"faults": faults} if faults else {})
-        click.echo(as_text(record))
-        return
+        try:
+            click.echo(as_text(record))
+            return
+        except OSError:
+            leave_stdout()
     console = err()
     console.print(Text(f"Error: {error.message}", style="bold red"))
     for fault in faults[:20]:

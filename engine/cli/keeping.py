@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from engine.cli.frame import Call, command, out, table
+from engine.cli.frame import Call, Place, command, out, table
 from engine.core.errors import EngineError
 from engine.core.paths import write_atomically
 from engine.core.wording import count
@@ -105,7 +105,7 @@ def restore(call: Call, *, run_ids: tuple[str, ...]) -> int:
             shown.add_row(one.run_id, f"{one.size_bytes / 1e6:.1f}")
         out().print(shown) if found else call.say("No run is deleted.")
 
-    return call.answer([asdict(one) for one in found], show)
+    return call.answer({"deleted": [asdict(one) for one in found]}, show)
 
 
 @command(
@@ -113,7 +113,7 @@ def restore(call: Call, *, run_ids: tuple[str, ...]) -> int:
     examples=("curves unified-1a2b3c4d", "curves unified-1a2b3c4d hybrid-5e6f7a8b --output curves.csv"),
 )
 @click.argument("run_ids", nargs=-1, required=True, metavar="RUN...")
-@click.option("--output", type=click.Path(path_type=Path), help="Write a file instead of printing.")
+@click.option("--output", type=Place(), help="Write a file instead of printing.")
 def curves(call: Call, *, run_ids: tuple[str, ...], output: Path | None) -> int:
     """Print what runs told while they worked as CSV: loss, learning rate, memory, processor."""
     from engine.show.curves import curve_table
@@ -128,7 +128,7 @@ def curves(call: Call, *, run_ids: tuple[str, ...], output: Path | None) -> int:
             {"written": str(output), "rows": len(made)}, lambda: call.say(f"{output}: {len(made):,} rows.")
         )
     rows = made.astype(object).where(made.notna(), None).to_dict(orient="records")
-    return call.answer(rows, lambda: click.echo(written(made, "csv").decode(), nl=False))
+    return call.answer({"curves": rows}, lambda: click.echo(written(made, "csv").decode(), nl=False))
 
 
 @command(
@@ -139,7 +139,7 @@ def curves(call: Call, *, run_ids: tuple[str, ...], output: Path | None) -> int:
         "export-runs --to wandb my-runs",
     ),
 )
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=Place(file_okay=False))
 @click.argument("run_ids", nargs=-1)
 @click.option(
     "--to", "tracker", required=True, type=click.Choice([*TRACKERS]), help="Whose files are written."

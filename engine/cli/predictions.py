@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from engine.cli.frame import Call, command, out
+from engine.cli.frame import Call, Place, command, out
 from engine.core.integrity import warn_changed
 
 
@@ -24,7 +24,7 @@ from engine.core.integrity import warn_changed
 @click.option("--protocol", help="Under which protocol; by default the newest.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="The folder to write into; by default data/predictions/VARIANT in the workspace.",
 )
 def export_predictions(

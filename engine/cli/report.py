@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from engine.cli.frame import Call, command, out
+from engine.cli.frame import Call, Place, command, out
 from engine.core.integrity import warn_changed
 
 
 @command("report", examples=("report --workspace W", "report --workspace W --output my-report --json"))
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=Place(),
     help="The folder to write into; by default the workspace's report.",
 )
 def report(call: Call, *, output: Path | None) -> int:

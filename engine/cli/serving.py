@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.cli.ending import until_told
-from engine.cli.frame import Call, command, err, out
+from engine.cli.frame import Call, Place, command, err, out
 from engine.core.errors import EngineError
 from engine.core.limits import megabytes
 from engine.core.roles import refuse_unless
@@ -76,7 +76,7 @@ _gguf = click.option("--gguf", is_flag=True, help="And that as one GGUF file, by
     ),
 )
 @click.argument("variant")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place())
 @_merged
 @_gguf
 def export(call: Call, *, variant: str, folder: Path, merged: str | None, gguf: bool) -> int:

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from engine.cli import bases
-from engine.cli.frame import Call, command, note, out, table
+from engine.cli.frame import Call, Place, command, note, out, table
 from engine.core import extensions, secrecy
 from engine.core.errors import EngineError, unknown_name
 from engine.core.keyring import key_of
@@ -43,12 +43,10 @@ _BENCH = REPOSITORY / "bench"
 @click.option("--ray-tasks", type=int, help="Into how many tasks a run is divided.")
 @click.option("--ray-runs", type=int, help="Runs at work at once on the cluster.")
 @click.option("--read-only/--no-read-only", default=None, help="Refuse whatever changes the workspace.")
-@click.option("--extension", type=click.Path(path_type=Path), help="Name a Python file of your own code.")
-@click.option(
-    "--approve", type=click.Path(path_type=Path), help="Let a named file run as it is. Read it first."
-)
+@click.option("--extension", type=Place(), help="Name a Python file of your own code.")
+@click.option("--approve", type=Place(), help="Let a named file run as it is. Read it first.")
 @click.option("--sha256", default="", help="With --approve: only if the file is still this one.")
-@click.option("--forget", type=click.Path(path_type=Path), help="Name a file no more.")
+@click.option("--forget", type=Place(), help="Name a file no more.")
 def machine(
     call: Call,
     *,

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import click
 
-from engine.cli.frame import Call, command
+from engine.cli.frame import Call, Place, command
 from engine.core.errors import EngineError
 from engine.core.paths import write_atomically
 
@@ -28,7 +28,7 @@ _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".tex": "tex"}
     ),
 )
 @click.argument("what", type=click.Choice(_WHAT))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=Place())
 @click.option("--metric", help="Of a comparison: the metric; by default the study's primary one.")
 @click.option(
     "--split", type=click.Choice(["val", "test"]), help="Of a comparison: val (the default) or test."

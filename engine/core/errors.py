@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -45,18 +46,33 @@ class DataError(EngineError):
 
 
 _REFUSALS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG}
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    }
 )
 
 
 def refusal(error: OSError) -> EngineError | None:
-    """Return the error for a disk that is full or refuses a name or to be written; None for other trouble."""
+    """Return the error for a disk that is full or refuses a name or to be written, and for a current folder
+    that was deleted; None for other trouble."""
+    if error.errno == errno.ENOENT and _stands_nowhere():
+        return EngineError("The current folder was deleted.", "Go to another one, or give whole paths.")
     if error.errno not in _REFUSALS:
         return None
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return EngineError(
         f"{error.filename or 'A file'}: {error.strerror}.",
-        "Free disk space, or check that the folder belongs to you.",
+        "Free disk space." if is_full else "Choose another place, or check that this one belongs to you.",
     )
+
+
+def _stands_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -102,7 +102,7 @@ class Workspace:
 def open_workspace(root: str | Path | None = None) -> Workspace:
     """Return the workspace at `root`; by default $PERSONA_LAB_WORKSPACE, else `default_root`."""
     chosen = root or os.environ.get("PERSONA_LAB_WORKSPACE") or default_root()
-    return Workspace(Path(chosen).expanduser().resolve())
+    return Workspace(Path(os.path.realpath(os.path.expanduser(chosen))))  # links in a circle stay as they are
 
 
 def default_root() -> Path:
@@ -304,11 +304,26 @@ def anchor(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those it stands in. Raises FileNotFoundError below an anchored one that has gone."""
+    """Make a folder and those it stands in. Raises FileNotFoundError below an anchored one that has gone.
+
+    Raises PermissionError where nothing can be made.
+    """
     for root in _anchored.intersection((folder, *folder.parents)):
         if not root.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
-    folder.mkdir(parents=True, exist_ok=True)
+    with _refused(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Say what "not found" (/proc, a deleted folder) and "exists" (a file) mean where something is made."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from error
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), error.filename) from error
 
 
 _FULL = (os.strerror(errno.ENOSPC), "disk is full")
@@ -358,9 +373,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     if path.exists() and not (path.is_file() or path.is_dir()):
         path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
         return
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with _refused(path) if path.parent.is_dir() else nullcontext():
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with full_disk_told(path), os.fdopen(handle, "wb") as file:
             file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())

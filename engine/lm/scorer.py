@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.lm.embedding_file import KEY_BYTES, EmbeddingFile, Embeddings, joined
 from engine.lm.scorer_choice import Encoder, encoder_of
@@ -19,12 +20,19 @@ from engine.lm.sentence_encoder import ENCODING, SentenceEncoder
 _CHUNK_TEXTS, _TOLD_TEXTS = 1024, 64
 
 
+class NoScorer(EngineError):
+    """The encoder is missing or damaged here: no fault of who asks for what it would score."""
+
+
 class Scorer:
     """Embeds texts and keeps what it has embedded; with a workspace also for its other runs."""
 
     def __init__(self, ws: Workspace | None = None, *, encoder: Encoder | None = None) -> None:
-        """`encoder` is by default the workspace's."""
-        self._chosen = encoder or encoder_of(ws)
+        """`encoder` is by default the workspace's. Raises NoScorer where that cannot be had."""
+        try:
+            self._chosen = encoder or encoder_of(ws)
+        except EngineError as error:
+            raise NoScorer(error.message, error.hint) from error
         self._encoder = _encoder(self._chosen)
         self._row: dict[bytes, int] = {}
         self._vectors: Embeddings = np.zeros((0, self._chosen.dimensions), np.float32)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError, unknown_name
-from engine.core.paths import Workspace, write_atomically
+from engine.core.paths import Workspace, make_folder, write_atomically
 from engine.core.types import Dataset, Example
 from engine.data.dataset import load_dataset, load_splits
 from engine.domains.registry import domain_of
@@ -76,7 +76,7 @@ def export_predictions(
         limit = fields.loc[[protocol or store.newest_protocol(ws)]].iloc[0]["max_new_tokens"]
         replies = _answered(ws, variant, dataset, hidden, max_new_tokens=int(limit))
         files[HIDDEN] = {_id(name, is_query=True): text for name, text in replies.items()}
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for file, said in files.items():
         golds = [{"id": name, "output": text} for name, text in said.items()]
         text = json.dumps({"task": task, "golds": golds}, ensure_ascii=False, indent=1)

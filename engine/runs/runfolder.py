@@ -225,11 +225,16 @@ def read_log(folder: Path, *, last_lines: int | None = None) -> list[str]:
     if not path.is_file():
         return []
     with path.open("rb") as file:
-        if last_lines is not None:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 400 * (last_lines + 1)))
-        lines = file.read().decode("utf-8", errors="replace").splitlines()
-    return lines if last_lines is None else lines[-last_lines:]
+        size = file.seek(0, 2)
+        start = 0 if last_lines is None else max(0, size - 400 * (last_lines + 1))
+        while True:
+            file.seek(start)
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+            if last_lines is None:
+                return lines
+            if start == 0 or len(lines) > last_lines:  # so the first of the last is whole
+                return lines[-last_lines:]
+            start = max(0, 2 * start - size)
 
 
 def declared(folder: Path, name: str, default: Any) -> Any:

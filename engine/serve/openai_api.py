@@ -31,6 +31,7 @@ from engine.data.dataset import load_dataset
 from engine.lm.effects import Prompt, Recipe, read_recipe
 from engine.lm.lengths import TooLong
 from engine.lm.sampling import Sampling
+from engine.lm.scorer import NoScorer
 from engine.results.variants import Variant
 from engine.serve.answering import Stage
 from engine.serve.batching import Batcher, BatchFailed, Heard, Wish
@@ -395,12 +396,15 @@ def _fault(status: int, message: str, *, code: str | None = None) -> dict[str, A
     return {"error": {"message": message.strip(), "type": kind, "param": None, "code": code}}
 
 
+_BROKEN_HERE = (BatchFailed, ChangedFiles, NoScorer, TornFile)
+
+
 def _status(error: EngineError, brought: Mapping[str, Any] | None) -> int:
     """400 and 404 for a request, and for a recipe that it brought; 500 for what a variant stands on here."""
     if isinstance(error, UnknownModel):
         return 404
     is_hers = isinstance(error, Refused | TooLong) or brought is not None
-    return 400 if is_hers and not isinstance(error, BatchFailed | ChangedFiles | TornFile) else 500
+    return 400 if is_hers and not isinstance(error, _BROKEN_HERE) else 500
 
 
 def _refusal(error: EngineError, brought: Mapping[str, Any] | None = None) -> Response:

@@ -310,3 +310,13 @@ def test_resuming_keeps_what_was_done_and_starting_over_does_not(
     begun = [event["at"] for event in events if event["kind"] == "start"]
     assert len(begun) == starts
     assert (begun[-1] == 0) == (word != "resume")
+
+
+@pytest.mark.parametrize(
+    "words", [("restore",), ("rescore",), ("curves", ""), ("label",), ("queue",), ("status",)]
+)
+def test_json_is_one_object_also_where_the_answer_is_a_list(
+    ws: Workspace, run: Run, words: tuple[str, ...]
+) -> None:
+    finished = finish(ws, "gain")
+    assert isinstance(ask(run, *(word or finished for word in words)), dict)

@@ -76,7 +76,7 @@ def test_a_metric_in_one_file_is_shown_after_rescore_without_generating(
     assert set(store.missing(own)) == {"politeness"}
 
     assert main(["rescore", "--workspace", str(own.root), "--metric", "politeness", "--json"]) == 0
-    done = json.loads(capsys.readouterr().out)
+    done = json.loads(capsys.readouterr().out)["rescored"]
     assert {one["metric"] for one in done} == {"politeness"}
     assert len(done) == 2
     assert finished_files(own) == before

@@ -161,6 +161,8 @@ def test_the_end_of_a_log_is_read_without_the_rest(tmp_path: Path) -> None:
         append_line(tmp_path / "log.txt", f"line {number}")
     assert read_log(tmp_path, last_lines=2) == ["line 4998", "line 4999"]
     assert len(read_log(tmp_path)) == 5000
+    append_line(tmp_path / "log.txt", long := "word " * 5000)
+    assert read_log(tmp_path, last_lines=2) == ["line 4999", long]
 
 
 def test_what_a_step_declares_ends_in_the_manifest(ws: Workspace) -> None:

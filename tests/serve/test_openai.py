@@ -18,9 +18,10 @@ import openai
 import pytest
 from openai import OpenAI
 
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, write_json
 from engine.data.dataset import load_dataset
 from engine.lm.respond import respond
+from engine.lm.scorer_choice import SETTING
 from engine.results import store
 from engine.serve import published
 from engine.serve.openai_server import listen
@@ -271,6 +272,26 @@ def test_what_is_broken_here_is_no_fault_of_who_asks(
         file.write_bytes(before)
     assert failed.value.type == "server_error"
     assert ask(client, "unified", SAID[0]).choices
+
+
+def test_a_scorer_that_is_missing_here_is_no_fault_of_who_brings_a_recipe(
+    ws: Workspace, client: OpenAI, tmp_path: Path
+) -> None:
+    before = ws.config.read_bytes()
+    recipe = next(one.recipe for one in store.variants(ws) if one.variant.startswith("unified+"))
+    write_json(ws.config, {**ws.read_config(), SETTING: str(tmp_path / "gone")})
+    try:
+        with pytest.raises(openai.InternalServerError, match="gone") as failed:
+            client.chat.completions.create(
+                model="unified",
+                messages=[{"role": "user", "content": SAID[0]}],
+                max_tokens=7,  # which nobody has asked for
+                user=personas(ws)[0],
+                extra_body={"recipe": recipe},
+            )
+    finally:
+        ws.config.write_bytes(before)
+    assert failed.value.type == "server_error"
 
 
 def test_a_reply_that_leaves_a_prompt_no_room_is_refused(client: OpenAI) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from engine.cli.frame import Call, command, note, out, table
+from engine.cli.frame import Call, Place, command, note, out, table
 from engine.core.wording import count, percent, points
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     examples=("import-study results --workspace W", "import-study results.zip --workspace W --json"),
     anywhere=True,
 )
-@click.argument("source", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("source", metavar="DIR", type=Place())
 def import_study(call: Call, *, source: Path) -> int:
     """Import a study's published result files (JSON, CSV) from a folder or a .zip.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from engine.cli.frame import Call, command, out, pairs, table
+from engine.cli.frame import Call, Place, command, out, pairs, table
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains import metrics
@@ -62,7 +62,7 @@ _STYLES = {
 @click.option(
     "--save",
     "file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(dir_okay=False),
     help="Check this file and save it as NAME.",
 )
 def tree(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError, unknown_name
+from engine.core.paths import make_folder
 from engine.data.worlds.dialogues import Session, write_session
 from engine.data.worlds.headlines import HEADLINES, write_headlines
 from engine.data.worlds.households import WORLDS, Household, WorldSpec, before_known, draw_household
@@ -50,7 +51,7 @@ def write_world(folder: Path, *, name: str, personas: int = 200, dialogues: int 
     """Write a world's files into `folder` (created): of households characters, routines and sessions, of
     headlines histories and queries; truth.jsonl beside."""
     _refuse(name, NAMES, personas, dialogues)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if name in HEADLINES:
         write_headlines(folder, name=name, personas=personas, dialogues=dialogues, seed=seed)
         return

@@ -3,6 +3,7 @@
 Owns the order of the sections and the files. The same store gives the same bytes: nothing asks the clock.
 """
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def _refuse(ws: Workspace, folder: Path) -> None:
         raise EngineError(
             f"{folder} holds a folder {FIGURES} that is no report's.", "Name another folder: --output DIR"
         )
-    if folder.resolve().is_relative_to(ws.root.resolve()) and read_only(ws):
+    if Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(ws.root)) and read_only(ws):
         raise EngineError(
             "This workspace is read-only: it cannot take a report.",
             "Name a folder elsewhere: python -m engine report --output DIR",
