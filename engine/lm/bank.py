@@ -26,7 +26,7 @@ from engine.lm.adapters import Factors, Lora, added
 from engine.lm.arrow import AdapterLibrary, choosing
 from engine.lm.held import Held
 from engine.lm.lean import ways
-from engine.lm.memory import sent
+from engine.lm.memory import free_bytes, sent
 
 Kernel = Literal["written", "stacked", "masked"]
 
@@ -74,13 +74,14 @@ def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = F
     may use the model meanwhile, nor another that shares them.
     """
     before: list[tuple[nn.Module, Any]] = []
+    aside = _aside(model, change) if in_place else model.device
     try:
         for path, (a, b) in (change.factors if change else {}).items():
             module = model.get_submodule(path)
             weight: Any = module.weight
             delta = b.to(weight.device) @ a.to(weight.device)
             changed = weight.detach().float() + (delta.T if isinstance(module, Conv1D) else delta)
-            before.append((module, weight.clone() if in_place else weight))
+            before.append((module, weight.to(aside, copy=True) if in_place else weight))
             if in_place:
                 weight.copy_(changed)
             else:
@@ -99,6 +100,13 @@ def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = F
                 changed_weight.copy_(weight)
             else:
                 module.weight = weight
+
+
+def _aside(model: PreTrainedModel, change: Change | None) -> torch.device:
+    """Return where changed weights are kept meanwhile: beside the others, if there is room for them twice."""
+    weights: list[Any] = [model.get_submodule(path).weight for path in (change.factors if change else {})]
+    wanted = sum(weight.numel() * weight.element_size() for weight in weights)
+    return model.device if wanted <= free_bytes(model.device) // 2 else torch.device("cpu")
 
 
 _SERIALS = itertools.count()

@@ -3,6 +3,7 @@
 Refuses pickled weights and models that bring their own code. Owns the choice of device and dtype.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,10 @@ class Base:
 def load_base(name: str, *, cache: Path | None = None) -> Base:
     """Return the base named "embedded", by folder, or by hub id (`cache`: another hub cache folder).
 
-    The checkpoint's own dtype on a GPU; on a CPU fp32, but bf16 for a checkpoint in bf16 where the processor
-    multiplies in it. A tokenizer without a chat template gets a plain
-    one ("User: ...", "Assistant: ..."). Raises EngineError when the model is missing, out of reach,
-    pickled, has no embedding for some of its tokens, or wants to run code of its own.
+    The checkpoint's own dtype on a GPU; on a CPU fp32. A checkpoint in bf16 stays so on both where the device
+    multiplies in it, else it is fp32, too. A tokenizer without a chat template gets a plain one ("User: ...",
+    "Assistant: ..."). Raises EngineError when the model is missing, out of reach, pickled, has no embedding
+    for some of its tokens, or wants to run code of its own.
     """
     folder = find_base(name, cache=cache)
     check_base(folder)
@@ -64,7 +65,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
         tokenizer = _load_tokenizer(folder)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype="auto" if on_gpu or _has_native_bf16(folder) else torch.float32,
+            dtype=torch.float32 if is_widened(read_json(folder / "config.json"), on_gpu=on_gpu) else "auto",
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
@@ -122,13 +123,14 @@ def _take_end(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Non
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(first)
 
 
-def _has_native_bf16(folder: Path) -> bool:
-    """Say whether a checkpoint is in bf16 and the processor has instructions for it; without, bf16 crawls."""
-    settings = read_json(folder / "config.json")
-    stored = settings.get("dtype") or settings.get("torch_dtype")
-    return stored == "bfloat16" and (
-        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    )
+def is_widened(config: Mapping[str, Any], *, on_gpu: bool) -> bool:
+    """Say whether a checkpoint is loaded in fp32 whatever it is stored in: halves on a CPU, and bf16 where
+    the device has no instructions for it and would crawl."""
+    if (config.get("dtype") or config.get("torch_dtype")) != "bfloat16":
+        return not on_gpu
+    if on_gpu:
+        return not torch.cuda.is_bf16_supported(including_emulation=False)
+    return not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -25,7 +25,7 @@ from engine.lm.ends import closing_of, ends_of
 from engine.lm.forms import LoraForm
 from engine.lm.generate import generate
 from engine.lm.layers import usual_layers
-from engine.lm.load import Base, find_base, load_base
+from engine.lm.load import Base, find_base, is_widened, load_base
 from engine.lm.memory import free_bytes
 from engine.lm.mixture import Strand
 from engine.lm.shape import LoraShape
@@ -147,11 +147,11 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
 
 
 def _memory(folder: Path, size: int, config: dict[str, Any], facts: dict[str, Any]) -> Finding:
-    """Refuse what would not fit before it is loaded: halves are widened to fp32 on many processors."""
+    """Refuse what would not fit before it is loaded: halves are widened to fp32 on many devices."""
     halves = str(config.get("dtype") or config.get("torch_dtype")) in ("bfloat16", "float16")
     on_gpu = torch.cuda.is_available()
     free = free_bytes(torch.device("cuda" if on_gpu else "cpu"))
-    wanted = int(size * _ROOM * (2 if halves and not on_gpu else 1))
+    wanted = int(size * _ROOM * (2 if halves and is_widened(config, on_gpu=on_gpu) else 1))
     facts |= {"memory_bytes": wanted, "free_bytes": free}
     words = f"up to {in_bytes(wanted)} of memory; {in_bytes(free)} are free here."
     if wanted > free:

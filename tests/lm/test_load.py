@@ -22,7 +22,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY
 from engine.lm.encode import encode_chat, encode_prompt
 from engine.lm.generate import generate
-from engine.lm.load import find_base, load_base
+from engine.lm.load import find_base, is_widened, load_base
 from engine.lm.template import PLAIN_TEMPLATE
 
 CHAT = [{"role": "user", "content": "Dim the lights."}]
@@ -85,6 +85,17 @@ def test_a_checkpoint_in_bf16_stays_so_where_the_processor_multiplies_in_it(
     save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})
     rewrite(folder / "config.json", lambda config: config.update(dtype="bfloat16"))
     assert load_base(str(folder)).dtype == computed
+
+
+@pytest.mark.parametrize(
+    ("stored", "multiplies", "widened"),
+    [("bfloat16", True, False), ("bfloat16", False, True), ("float16", False, False)],
+)
+def test_bf16_is_widened_for_a_card_that_would_only_imitate_it(
+    stored: str, multiplies: bool, widened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda *, including_emulation: multiplies)
+    assert is_widened({"torch_dtype": stored}, on_gpu=True) == widened
 
 
 def test_a_card_without_room_is_an_error_of_ours(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

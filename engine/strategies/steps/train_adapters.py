@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -301,23 +302,20 @@ def _in_waves(
     for number in waves_here(context.part, len(waves)):
         record = folder / f"wave-{number}.json"
         if not record.exists():
-            trainer = Trainer(
-                base.model,
-                form,
-                settings,
-                waves[number],
-                pad_id=base.pad_id,
-                checkpoint=folder / f"wave-{number}",
-                hooks=hooks_of(context, part=place.number * len(waves) + number, of=place.of * len(waves)),
-                pull=pull,
-            )
-            write_json(record, _train_wave(context, trainer))
+            part, of = place.number * len(waves) + number, place.of * len(waves)
+            made = partial(
+                Trainer, base.model, form, settings, waves[number], pad_id=base.pad_id,
+                checkpoint=folder / f"wave-{number}", hooks=hooks_of(context, part=part, of=of), pull=pull,
+            )  # fmt: skip
+            write_json(record, _train_wave(context, made))
         done += read_json(record)
     end_of_waves(context.part)
     return done
 
 
-def _train_wave(context: RunContext, trainer: Trainer) -> list[dict[str, Any]]:
+def _train_wave(context: RunContext, made: Callable[[], Trainer]) -> list[dict[str, Any]]:
+    """Train one wave; its trainer goes with it, for the next one is planned with the room that it takes."""
+    trainer = made()
     try:
         trained = trainer.fit()
     except Stopped as stopped:

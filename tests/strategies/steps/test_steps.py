@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from engine.data import choose_examples, examples, load_dataset, load_splits
 from engine.domains.smart_home import SMART_HOME
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
+from engine.lm.train import Trainer
 from engine.results.store.intake import read_finished
 from engine.runs import manifest
 from engine.runs.runfolder import Status, read_events, read_log, read_status, write_spec
 from engine.strategies import registry
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
+from engine.strategies.steps import train_adapters
 from tests import in_process
 from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
@@ -297,3 +300,21 @@ def test_a_file_cut_off_while_the_run_goes_on_is_never_taken_for_its_result(
     with pytest.raises(TornFile, match=name):
         manifest.write(copy, run_id)
     assert not (copy.run_folder(run_id) / "done.json").exists()
+
+
+def test_a_waves_trainer_is_gone_before_the_next_ones_is_made(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wave is planned for the memory that is free, so the one before must not lie in it any more."""
+    made: list[weakref.ref[Trainer]] = []
+
+    class Watched(Trainer):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            assert all(one() is None for one in made)
+            super().__init__(*given, **more)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(train_adapters, "Trainer", Watched)
+    monkeypatch.setattr(train_adapters, "wave_size", lambda *_, most: 2)
+    do(ws, "per-persona", epochs=1, rank=2)
+    assert len(made) == 2
