@@ -3,12 +3,18 @@
 For each the table says whether the base can be probed (its logits are made from its last hidden states
 alone), whether a trained adapter's loss is the one PEFT comes to on the same data, whether replies are those
 of transformers' generate(), and whether an adapter that is trained here has the same loss when PEFT loads it.
+
+    .venv/bin/python -m engine bench architectures
+    .venv/bin/python -m engine bench architectures --as-on-a-gpu llama smollm3
+
+As on a GPU: packed rows, steps of static shape, and the kernels, by Triton's interpreter (some minutes each).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import traceback
@@ -156,7 +162,7 @@ ZOO: dict[str, dict[str, Any]] = {
     },
     "recurrent_gemma": {**_SHAPE, "num_hidden_layers": 3, "lru_width": 32, "attention_window_size": 64},
     "seed_oss": _SHAPE,
-    "smollm3": _SHAPE,
+    "smollm3": {**_SHAPE, "no_rope_layers": [1, 0]},
     "stablelm": _less("head_dim"),
     "starcoder2": _less("head_dim"),
     "xglm": {
@@ -411,14 +417,20 @@ def main(look: Callable[..., Found] = look_at) -> None:
     made = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     made.add_argument("names", nargs="*", help="Architectures; by default all.")
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
+    made.add_argument("--as-on-a-gpu", action="store_true", help="By a GPU's ways, interpreted here.")
     options = made.parse_args()
+    if options.as_on_a_gpu:
+        os.environ["TRITON_INTERPRET"] = "1"  # before anything loads Triton
     if unknown := set(options.names) - set(ZOO):
         sys.exit(f"There is no architecture {', '.join(sorted(unknown))}. There are: {', '.join(ZOO)}.")
 
     import torch
 
+    from engine.lm.fused import KERNEL_DEVICES
     from engine.lm.load import load_base
 
+    if options.as_on_a_gpu:
+        KERNEL_DEVICES.add("cpu")
     torch.set_num_threads(1)
     tokenizer, chats = load_base("embedded").tokenizer, _chats()
     rows = []

@@ -22,7 +22,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-BASES = ("embedded", "smollm2", "0.5b")
+BASES = ("embedded", "smollm2", "0.5b", "tiny")
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "intermediate_size": 64,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 2048,
+}
+"""Hardly any arithmetic: what takes time here is what a fast card would wait for."""
 HALF_BILLION = {
     "hidden_size": 896,
     "num_hidden_layers": 24,
@@ -81,8 +91,8 @@ def busy_share() -> Iterator[list[float]]:
     found.append(sum(event.self_device_time_total for event in kernels) / 1e6 / seconds)
 
 
-def write_half_billion(folder: Path) -> Path:
-    """Write a model of Qwen2.5-0.5B's shape with random weights in bf16 and the embedded tokenizer."""
+def write_random(folder: Path, shape: Mapping[str, Any]) -> Path:
+    """Write a Qwen2 model of a shape with random weights in bf16 and the embedded tokenizer."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -90,13 +100,15 @@ def write_half_billion(folder: Path) -> Path:
 
     if not (folder / "config.json").exists():
         torch.manual_seed(0)
-        Qwen2ForCausalLM(Qwen2Config(**HALF_BILLION)).to(torch.bfloat16).save_pretrained(folder)
-        load_base("embedded").tokenizer.save_pretrained(folder)
+        tokenizer = load_base("embedded").tokenizer
+        config = Qwen2Config(**{"vocab_size": len(tokenizer), **shape})
+        Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return folder
 
 
 def base_folder(name: str) -> Path:
-    """Return the folder of a base by its name in BASES; the random shape is written once a machine boot."""
+    """Return the folder of a base by its name in BASES; a random shape is written once a machine boot."""
     from engine.core.base_folder import SMOLLM2
     from tools.smollm2 import convert_smollm2
 
@@ -104,7 +116,8 @@ def base_folder(name: str) -> Path:
         return ROOT / "models" / "base"
     if name == SMOLLM2:
         return convert_smollm2()
-    return write_half_billion(Path(tempfile.gettempdir()) / "persona-lab-bench" / name)
+    folder = Path(tempfile.gettempdir()) / "persona-lab-bench" / name
+    return write_random(folder, TINY if name == "tiny" else HALF_BILLION)
 
 
 def load(name: str, dtype: str) -> Any:

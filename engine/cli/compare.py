@@ -31,7 +31,7 @@ _MARGIN = click.option(
     "--margin",
     type=click.FloatRange(min=0),
     default=0.0,
-    help="Count a persona as better only by more than so many points.",
+    help="Count a persona as better only by more than so many points, or so much of what is no fraction.",
 )
 
 
@@ -89,15 +89,16 @@ def compare(
     warn_changed(call.ws)
     for torn in refresh(call.ws).torn:
         note(f"Left out: {torn.run_id}: {torn.reason}")
-    unit = chosen(call.ws, asked["metric"]).factor
+    metric = chosen(call.ws, asked["metric"])
     split = split or opening_split(call.ws)
     bands = with_criteria or call.as_json
-    found = compare_variants(call.ws, split=split, margin=margin / unit, bands=bands, **asked)
+    found = compare_variants(call.ws, split=split, margin=margin / metric.factor, bands=bands, **asked)
     if as_csv:
         tables = filter(None, [found, found["unseen"]])
         print_csv([{**row, "split": one["split"]} for one in tables for row in one["rows"]])
         return 0
-    told = headline(call.ws, found) if split != UNSEEN else None
+    is_judged = split != UNSEEN and metric.higher_is_better is not None
+    told = headline(call.ws, found) if is_judged else None
     plain = found if with_repeats or asked["variants"] else _without_repeats(found)
     call.answer(
         {**found, "headline": told and told.as_json()},
@@ -139,13 +140,15 @@ def freeze(
     The report then says what was planned and what came later. What was seen on test already cannot be
     planned.
     """
+    from engine.domains.metrics import chosen
     from engine.results.comparing import freezing
     from engine.results.store import refresh
 
     refresh(call.ws)
     plan = freezing.freeze(
-        call.ws, variants=variants, primary=primary, further=further, reference=reference, margin=margin / 100
-    )
+        call.ws, variants=variants, primary=primary, further=further, reference=reference,
+        margin=margin / chosen(call.ws, primary).factor,
+    )  # fmt: skip
 
     def show_plan() -> None:
         out().print(Text(f"Frozen as {plan.hash}, after {count(plan.looks, 'look')} at test", style="bold"))
@@ -229,7 +232,8 @@ def _show_table(found: Record, title: str) -> None:
     shown = table(*columns, right=(*sizes, *COUNTED, improved))
     for row in found["rows"]:
         cells: list[str | Text] = [*row_words(row, metric, improved=_share(row))]
-        cells[columns.index("verdict")] = Text(row["verdict"], style=_STYLES.get(row["verdict"], ""))
+        word = str(cells[4])
+        cells[4] = Text(word, style=_STYLES.get(word, ""))
         shown.add_row(*cells)
     out().print(shown)
     _show_second(found)
@@ -269,7 +273,7 @@ def _show_reasons(found: Record, metric: Metric) -> None:
     """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
     shown = table("verdict", "of", "why")
     for row in found["rows"]:
-        if row["why"] and row_role.competes(row):
+        if row["why"] and row_role.competes(row) and metric.higher_is_better is not None:
             verdict = Text(row["verdict"], style=_STYLES.get(row["verdict"], ""))
             shown.add_row(verdict, row["variant"], row["why"])
     _below(shown)
@@ -348,7 +352,8 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     if found["margin"]:
         margin = metric.change(found["margin"]).removeprefix("+")
         told.append(f"Better and worse: by more than {margin}; equal: within it.")
-    if any(known(row["true_share"]) for row in found["rows"]):
+    is_judged = metric.higher_is_better is not None
+    if is_judged and any(known(row["true_share"]) for row in found["rows"]):
         told.append(
             "Improved: the share that truly gains, with the luck of few examples taken out, where they tell; "
             "better, equal and worse count how it looks."
@@ -358,7 +363,7 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     if found["split"] != "val":
         verdicts = count(found["test_looks"], "verdict")
         told.append(f"Test seen: {verdicts} on these dialogues so far. Choose on val.")
-    if found["among_metrics"] > 1:
+    if is_judged and found["among_metrics"] > 1:
         told.append(
             f"p (Holm) answers for {found['among_metrics']} metrics: this one was not declared first."
         )

@@ -177,7 +177,7 @@ def _show_runs(call: Call, records: Sequence[RunRecord]) -> None:
             Text(record.state, style=_STYLES[record.state]),
             percent(record.progress),
             record.status.stage or "-",
-            duration(record.status.seconds),
+            duration(record.status.seconds) if record.status.attempt else "-",
             left(record) or "-",
             str(record.pid or "-"),
             Text(_remark(record)),

@@ -144,7 +144,10 @@ def _macro_f1(sums: Sums) -> NDArray[np.float64]:
 
 
 def error_of(reply: str, reference: str) -> float | None:
-    """Return how far a rating is off; one that cannot be read is as far as the farther end of the scale."""
+    """Return how far a rating is off; one that cannot be read is as far as the farther end of the scale.
+
+    One off the scale is as far as it is (21 for 4: 17), as to LaMP's evaluator.
+    """
     held, said = rating_of(reference), rating_of(reply)
     if held is None:
         return None
@@ -240,7 +243,8 @@ METRICS = (
     Metric(
         name="rating_mae",
         label="MAE",
-        help="Mean absolute error of the rating; one that cannot be read counts as the farther of 1 and 5.",
+        help="Mean absolute error of the rating; one that cannot be read counts as the farther of 1 and 5, "
+        "one off the scale as it stands.",
         version="2",
         unit="number",
         higher_is_better=False,

@@ -26,6 +26,7 @@ from engine.lm.adapters import Factors, Lora, added
 from engine.lm.arrow import AdapterLibrary, choosing
 from engine.lm.held import Held
 from engine.lm.lean import ways
+from engine.lm.memory import sent
 
 Kernel = Literal["written", "stacked", "masked"]
 
@@ -116,11 +117,9 @@ class Tables:
         self.kernel, self.count, self.serial = kernel, len(changes), next(_SERIALS)
         self.number = {change: place for place, change in enumerate(changes)}
         factors = {
-            path: _table(path, changes, model)
+            path: _table(path, changes, model, upright=kernel == "stacked")
             for path in sorted({path for change in changes if change for path in change.factors})
         }
-        if kernel == "stacked":
-            factors = {path: (_upright(a), _upright(b)) for path, (a, b) in factors.items()}
         self.factors = factors
         self.offsets = {
             number: _offset_table(number, changes, model)
@@ -163,7 +162,7 @@ class Rows:
             raise ValueError("Masked rows have no place of their own, which captured steps need.")
         self._model, self._kernel, self._held = model, tables.kernel, held
         self._shared = held is not None and tables.count == 1
-        self._names = torch.tensor([tables.number[change] for change in changes], device=model.device)
+        self._names = sent([tables.number[change] for change in changes], model.device)
         self._tables, self._offsets, self._serial = tables.factors, tables.offsets, tables.serial
         self._gates = tables.gates
         self._with_factors = ways(model).with_factors if held is not None and not self._shared else None
@@ -181,10 +180,7 @@ class Rows:
 
     def choose(self, rows: Sequence[int]) -> None:
         """Say which rows of the batch, by their numbers, the next forward passes hold, in which order."""
-        chosen = torch.tensor(list(rows))
-        if self._names.is_cuda:  # without waiting for what the GPU is still at
-            chosen = chosen.pin_memory().to(self._names.device, non_blocking=True)
-        self._choose(self._names[chosen])
+        self._choose(self._names[sent(rows, self._names.device)])
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -245,8 +241,13 @@ class Rows:
         return table[names] if self._held is None else self._held.put(name, table, names)
 
 
-def _table(path: str, changes: Sequence[Change | None], model: PreTrainedModel) -> tuple[Tensor, Tensor]:
-    """Return A [N, R, in] and B [N, out, R] of one module, padded with zeros to the highest rank."""
+def _table(
+    path: str, changes: Sequence[Change | None], model: PreTrainedModel, *, upright: bool
+) -> tuple[Tensor, Tensor]:
+    """Return A [N, R, in] and B [N, out, R] of one module, padded with zeros to the highest rank.
+
+    `upright` turns each factor over: A [N, in, R] and B [N, R, out].
+    """
     pairs = [change.factors.get(path) if change else None for change in changes]
     some = next(pair for pair in pairs if pair is not None)
     most = max(pair[0].shape[0] for pair in pairs if pair is not None)
@@ -256,11 +257,12 @@ def _table(path: str, changes: Sequence[Change | None], model: PreTrainedModel) 
     b = torch.stack(
         [some[1].new_zeros(some[1].shape[0], most) if p is None else _pad(p[1], most, 1) for p in pairs]
     )
-    return a.to(model.dtype).to(model.device), b.to(model.dtype).to(model.device)
-
-
-def _upright(factors: Tensor) -> Tensor:
-    return factors.transpose(1, 2).contiguous()
+    there = [one.to(model.device) for one in (a, b)]  # a GPU rounds and turns faster than what feeds it
+    if upright:
+        there = [one.transpose(1, 2) for one in there]
+    rounded = (one.to(model.dtype, memory_format=torch.contiguous_format) for one in there)
+    first, second = (one.contiguous() for one in rounded)  # `to` lays out anew only what it rounds
+    return first, second
 
 
 def _offset_table(number: int, changes: Sequence[Change | None], model: PreTrainedModel) -> Tensor:

@@ -43,7 +43,7 @@ def rounded(layout: Layout) -> Layout:
         width=width,
         labels=max(1, -(-layout.labels // quarter)) * quarter,
         dialogues=1 << (layout.dialogues - 1).bit_length(),
-        longest=1 << (width - 1).bit_length(),
+        longest=1 << (layout.longest + width - layout.width - 1).bit_length(),
     )
 
 

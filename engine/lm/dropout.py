@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.lm.fused import gpu_kernels
+from engine.lm.fused import kernels_on
 
 _LEVELS = 1 << 15
 """A share is held to one in so many: two features share the 32 bits of one word, and use 15 each."""
@@ -51,7 +51,7 @@ class _Dropped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: Tensor, high: Tensor, salts: tuple[int, int], limit: int) -> Tensor:
-        ctx.salts, ctx.limit, ctx.again = salts, limit, x.is_cuda and gpu_kernels() is not None
+        ctx.salts, ctx.limit, ctx.again = salts, limit, kernels_on(x.device) is not None
         if ctx.again:
             ctx.save_for_backward(low, high)
             return _in_one_pass(x, low, high, salts, limit)
@@ -87,7 +87,7 @@ def kept(low: Tensor, high: Tensor, features: int, limit: int, dtype: torch.dtyp
 
 
 def _in_one_pass(x: Tensor, low: Tensor, high: Tensor, salts: tuple[int, int], limit: int) -> Tensor:
-    kernels: Any = gpu_kernels()
+    kernels: Any = kernels_on(x.device)
     words, factors = _words(-(-x.shape[-1] // 2), x.device), (_FIRST, _SECOND)
     return kernels.dropped(
         x, low, high, words, salts=salts, limit=limit, scale=_scale(limit), factors=factors

@@ -100,7 +100,7 @@ class LoraForm:
                 a, b = stacked[path + _A].detach(), stacked[path + _B].detach()
                 over_b, over_a = scale * b @ (a @ a.mT), scale * (b.mT @ b) @ a
                 if path in goal:
-                    far_a, far_b = (one.to(a.device) for one in goal[path])
+                    far_a, far_b = goal[path] = goal[path][0].to(a.device), goal[path][1].to(a.device)
                     over_b = over_b - far_b @ (far_a @ a.mT)
                     over_a = over_a - (b.mT @ far_b) @ far_a
                 grads[path + _A], grads[path + _B] = 2 * scale * over_a, 2 * scale * over_b

@@ -1,10 +1,12 @@
 """One kernel in the place of several that transformers writes out, while a GPU trains.
 
 Normalisation and the gated feed-forward block. Whether a model's own are the usual ones is not looked up by
-name but measured, once a kind of module, on random numbers; results agree to rounding.
+name but measured, on each of its modules, with random numbers; results agree to rounding.
 """
 
 import functools
+import subprocess
+import warnings
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -15,41 +17,59 @@ from torch import Tensor, nn
 from torch.nn.functional import rms_norm
 from transformers import PreTrainedModel
 
+from engine.core.errors import first_line
+
 _PROBED_ROWS = 8
 _TOLERANCE, _ROUGH_TOLERANCE = 1e-4, 3e-2
+KERNEL_DEVICES = {"cuda"}
+"""Kinds of devices that kernels work on; with Triton's interpreter a processor is one, too."""
 Norm = Callable[[Tensor, Tensor, float], Tensor]
 
 
+def kernels_on(device: torch.device) -> ModuleType | None:
+    """Return the kernels for tensors of a device; None where there are none."""
+    return _kernels(device) if device.type in KERNEL_DEVICES else None
+
+
 @functools.cache
-def gpu_kernels() -> ModuleType | None:
-    """Return the kernels of engine/lm/gpu_kernels.py; None on a machine without Triton."""
+def _kernels(device: torch.device) -> ModuleType | None:
+    """Return the kernels of engine/lm/gpu_kernels.py; None, with a warning, where none can be compiled."""
     try:
         from engine.lm import gpu_kernels
-    except ImportError:
+
+        gpu_kernels.Gated.apply(*torch.ones(2, 1, device=device))
+    except refusals() as error:
+        said = f"Kernels are not compiled on this machine: {first_line(error)}"
+        warnings.warn(said, RuntimeWarning, stacklevel=2)
         return None
     return gpu_kernels
 
 
+def refusals() -> tuple[type[Exception], ...]:
+    """Return what is raised without Triton or a C compiler, and where a card has no room for a kernel."""
+    usual = (ImportError, OSError, RuntimeError, subprocess.SubprocessError)
+    try:
+        from triton.errors import TritonError
+    except ImportError:
+        return usual
+    return (*usual, TritonError)
+
+
 def fuse(model: PreTrainedModel) -> None:
     """Give a model on a GPU the short forms of its modules for good: it is a lane's own copy."""
-    if model.device.type != "cuda":
+    if model.device.type not in KERNEL_DEVICES:
         return
-    usual: dict[type, bool] = {}
+    kernels = kernels_on(model.device)
     for module in model.get_decoder().modules():
-        short = _short(module)
-        if short is None:
-            continue
-        if type(module) not in usual:
-            usual[type(module)] = _agree(module, short)
-        if usual[type(module)]:
+        short = _short(module, kernels)
+        if short is not None and _agree(module, short):
             module.forward = short
 
 
-def _short(module: Any) -> Callable[[Tensor], Tensor] | None:
+def _short(module: Any, kernels: ModuleType | None) -> Callable[[Tensor], Tensor] | None:
     """Return what may do the same as a module's forward pass, at once."""
     if is_norm(module):
         return partial(normalised, module, rms_norm_at_once)
-    kernels = gpu_kernels()
     gated = has_parts(module, "gate_proj", "up_proj", "down_proj")
     return partial(fed_forward, module, kernels.Gated.apply) if gated and kernels is not None else None
 

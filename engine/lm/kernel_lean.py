@@ -13,6 +13,8 @@ import triton.language as tl
 from torch import Tensor
 
 _BLOCK = 1024
+_ROOM_OF_A_BLOCK = 8192
+"""Entries of keys in a block of positions: more would not fit beside one another on cards with 99 KB."""
 
 
 @triton.jit
@@ -188,6 +190,7 @@ def attended(
     launch: Any = _attended[(rows, heads)]
     launch(
         query, keys, values, mask, firsts, place, out, scale, keys.shape[2],
-        heads=heads, groups=groups, padded=max(16, triton.next_power_of_2(groups)), size=size, block=64,
+        heads=heads, groups=groups, padded=max(16, triton.next_power_of_2(groups)), size=size,
+        block=min(64, _ROOM_OF_A_BLOCK // size),
     )  # fmt: skip
     return out

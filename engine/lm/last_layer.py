@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from engine.lm.layers import refuse_prefix
+
 PLAIN_MODELS = frozenset({"qwen2", "qwen3", "llama", "mistral", "smollm3", "gemma", "phi3", "olmo2"})
 """Architectures known to be stacks of attention and one feed-forward block that take a caller's mask."""
 
@@ -22,6 +24,15 @@ def plain_attention(model: PreTrainedModel) -> bool:
     windowed = not kinds and getattr(model.config, "sliding_window", None)
     plain = model.config.model_type in PLAIN_MODELS and kinds <= {"full_attention"} and not windowed
     return plain and model.config._attn_implementation == "sdpa"
+
+
+def key_value_shape(model: PreTrainedModel) -> tuple[int, int, int]:
+    """Return (layers, key-value heads, size of a head). Raises EngineError for models that mix shapes."""
+    config: Any = model.config.get_text_config()
+    refuse_prefix(getattr(config, "layer_types", None))
+    heads = int(config.num_attention_heads)
+    size = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
+    return int(config.num_hidden_layers), int(getattr(config, "num_key_value_heads", None) or heads), size
 
 
 @contextmanager

@@ -3,17 +3,17 @@
 Normalisation anywhere; with the kernels of kernel_lean.py on a GPU also the gate of a feed-forward block, the
 turning of queries and keys by their positions, and what one token a row takes: its own factors, and its
 attention. Whether a model's own way is the usual one is not looked up by name but measured, once a model, on
-random numbers. Results agree to rounding. Nothing here takes gradients.
+each of its modules and with its own widths, on random numbers. Results agree to rounding. Nothing here takes
+gradients.
 """
 
-import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,13 +21,16 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
-from engine.core.errors import first_line
-from engine.lm.fused import Norm, fed_forward, is_norm, normalised, rms_norm_at_once
+from engine.core.errors import EngineError, first_line
+from engine.lm.fused import Norm, fed_forward, is_norm, kernels_on, normalised, refusals, rms_norm_at_once
+from engine.lm.last_layer import key_value_shape
 from engine.lm.tail import TOLERANCE
 
 _TURN = "apply_rotary_pos_emb"
 _PROBED_ROWS = 4
 _ROUGH_TOLERANCE = 2e-2
+_KERNEL_SIZES = frozenset({16, 32, 64, 128, 256})
+"""The sizes of heads that the kernel of attention can have."""
 
 Swap = tuple[Any, str, Callable[..., Any]]
 """Where something is, its name, and what does the same at once."""
@@ -68,42 +71,35 @@ def ways(model: PreTrainedModel) -> Ways:
     where, found = _FOUND.get(model, (None, Ways()))
     if where != (model.device, model.dtype):
         found = Ways(tuple(_of_norms(model, rms_norm_at_once)))
-        if model.device.type == "cuda":
+        if kernels_on(model.device) is not None:
             found = _with_kernels(model, found)
         _FOUND[model] = (model.device, model.dtype), found
     return found
 
 
 def _of_norms(model: PreTrainedModel, norm: Norm) -> list[Swap]:
-    found: list[tuple[Any, Callable[[Tensor], Tensor]]] = [
-        (module, partial(normalised, module, norm)) for module in model.modules() if is_norm(module)
+    return [
+        (module, "forward", short)
+        for module in cast(Iterable[Any], model.modules())
+        if is_norm(module) and _agrees(module, short := partial(normalised, module, norm), module.weight)
     ]
-    return _agreeing(found, lambda module: module.weight)
 
 
-def _agreeing(
-    found: list[tuple[Any, Callable[[Tensor], Tensor]]], reads: Callable[[Any], Tensor]
-) -> list[Swap]:
-    """Return those whose kind gives what it gives itself, looked at on one of each kind."""
-    kinds = {
-        kind: _close(module(probe), short(probe))
-        for kind, (module, short, probe) in {
-            type(module): (module, short, _random(reads(module), _PROBED_ROWS, reads(module).shape[-1]))
-            for module, short in found
-        }.items()
-    }
-    return [(module, "forward", short) for module, short in found if kinds[type(module)]]
+def _agrees(module: Any, short: Callable[[Tensor], Tensor], reads: Tensor) -> bool:
+    """Say whether a short way gives what a module gives itself; `reads` is its weight [..., in]."""
+    probe = _random(reads, _PROBED_ROWS, reads.shape[-1])
+    return _close(module(probe), short(probe))
 
 
 def _with_kernels(model: PreTrainedModel, plain: Ways) -> Ways:
-    """Return the ways with kernels compiled here; the plain ones, with a warning, without a compiler."""
+    """Return the ways with kernels; the plain ones, with a warning, where a card has no room for one."""
     try:
         from engine.lm import kernel_lean
 
         swaps = [*(_of_norms(model, kernel_lean.normed) or plain.swaps), *_of_gates(model), *_of_turns(model)]
         return Ways(tuple(swaps), _factors(model), _attention(model))
-    except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-        said = f"Kernels are not compiled on this machine: {first_line(error)}"
+    except refusals() as error:
+        said = f"This card answers without kernels: {first_line(error)}"
         warnings.warn(said, RuntimeWarning, stacklevel=2)
         return plain
 
@@ -112,28 +108,33 @@ def _of_gates(model: PreTrainedModel) -> list[Swap]:
     from engine.lm.kernel_lean import gated
 
     parts = ("gate_proj", "up_proj", "down_proj", "act_fn")
-    blocks: list[Any] = [one for one in model.modules() if all(hasattr(one, part) for part in parts)]
-    shorts: list[tuple[Any, Callable[[Tensor], Tensor]]] = [
-        (block, partial(fed_forward, block, gated)) for block in blocks
+    return [
+        (block, "forward", short)
+        for block in cast(Iterable[Any], model.modules())
+        if all(hasattr(block, part) for part in parts)
+        and _agrees(block, short := partial(fed_forward, block, gated), block.gate_proj.weight)
     ]
-    return _agreeing(shorts, lambda block: block.gate_proj.weight)
 
 
 def _of_turns(model: PreTrainedModel) -> list[Swap]:
     from engine.lm.kernel_lean import turned
 
     home = sys.modules[type(model.get_decoder()).__module__]
-    own = getattr(home, _TURN, None)
-    if own is None:
+    own, shape = getattr(home, _TURN, None), _heads(model)
+    if own is None or shape is None:
         return []
+
+    device = model.device
 
     def short(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, *more: Any, **named: Any) -> Any:
         whole = cos.dim() == 3 and cos.shape[-1] == query.shape[-1] == key.shape[-1]
-        if more or named or not whole or not query.is_cuda:
+        if more or named or not whole or query.device != device:
             return own(query, key, cos, sin, *more, **named)
         return turned(query, key, cos, sin)
 
-    given = [_random(model, *shape) for shape in ((2, 6, 3, 64), (2, 2, 3, 64), (2, 3, 64), (2, 3, 64))]
+    heads, groups, size = shape
+    shapes = ((2, heads * groups, 3, size), (2, heads, 3, size), (2, 3, size), (2, 3, size))
+    given = [_random(model, *shape) for shape in shapes]
     agree = all(_close(a, b) for a, b in zip(own(*given), turned(*given), strict=True))
     return [(home, _TURN, short)] if agree else []
 
@@ -152,20 +153,32 @@ def _factors(model: PreTrainedModel) -> Callable[..., Tensor] | None:
 
 
 def _attention(model: PreTrainedModel) -> Callable[..., Tensor] | None:
-    """Return what one query a row gains from what its row has seen; None in fp32, which it would round."""
+    """Return what one query a row gains from what its row has seen; None in fp32, which it would round, and
+    for heads of a size that it cannot have."""
     from engine.lm.kernel_lean import attended
 
-    if model.dtype not in (torch.bfloat16, torch.float16):
+    shape = _heads(model)
+    rough = model.dtype in (torch.bfloat16, torch.float16)
+    if not rough or shape is None or shape[-1] not in _KERNEL_SIZES:
         return None
-    query, keys, values = (
-        _random(model, *shape) for shape in ((3, 2, 7, 64), (3, 2, 192, 64), (3, 2, 192, 64))
-    )
+    heads, groups, size = shape
+    kept = (3, heads, 192, size)
+    query, keys, values = (_random(model, *shape) for shape in ((3, heads, groups, size), kept, kept))
     firsts, place = torch.tensor([0, 70, 129], device=model.device), torch.tensor([150], device=model.device)
     places = torch.arange(192, device=model.device)
     seen = (places >= firsts[:, None]) & (places <= place) & ~((places > 9) & (places < 40))
     mask = torch.zeros(seen.shape, dtype=model.dtype, device=model.device).masked_fill_(~seen, float("-inf"))
     right = scaled_dot_product_attention(query, keys, values, attn_mask=mask[:, None, None], scale=0.125)
     return attended if _close(right, attended(query, keys, values, mask, firsts, place, 0.125)) else None
+
+
+def _heads(model: PreTrainedModel) -> tuple[int, int, int] | None:
+    """Return how many heads of keys there are, how many queries share each, and their size; None without."""
+    try:
+        _, heads, size = key_value_shape(model)
+        return heads, int(model.config.num_attention_heads) // heads, size
+    except (EngineError, AttributeError):
+        return None
 
 
 def _random(like: Any, *shape: int) -> Tensor:

@@ -95,7 +95,13 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     tokenizer.chat_template = template_of(tokenizer)
     tokenizer.padding_side = "left"
     model.requires_grad_(False).eval()
-    return Base(model.to("cuda") if on_gpu else model, tokenizer, name)
+    try:
+        return Base(model.to("cuda") if on_gpu else model, tokenizer, name)
+    except torch.OutOfMemoryError as error:
+        raise EngineError(
+            f"The base model in {folder} does not fit on the GPU: {first_line(error)}",
+            "Choose a smaller base, or free the card: nvidia-smi names who is on it.",
+        ) from error
 
 
 def _unloadable(folder: Path, error: Exception) -> EngineError:

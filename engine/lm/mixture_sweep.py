@@ -15,6 +15,7 @@ from engine.lm.bank import Change, Rows
 from engine.lm.ends import Ends, ends_of
 from engine.lm.generate import batches
 from engine.lm.kernels import DEFAULT, Kernels
+from engine.lm.memory import is_out_of_memory
 from engine.lm.mixture import Strand, grouped, refuse_power
 from engine.lm.plan import BATCH_ROWS
 from engine.lm.reading import forward, read_prompts
@@ -78,14 +79,38 @@ def sweep(
     for places in batches(longest, max(1, rows // most)):
         if said.keys() >= set(places):
             continue
-        batch = _Batch(model, [requests[place] for place in places], max_new_tokens, kernels)
+        asked = [requests[place] for place in places]
         made = {
             place: [ends.said(tokenizer, tokens) for tokens in each]
-            for place, each in zip(places, batch.decode(tokenizer, ends), strict=True)
+            for place, each in zip(
+                places, _decode(model, tokenizer, asked, max_new_tokens, kernels, ends), strict=True
+            )
         }
         said |= made
         on_batch(made)
     return [said[place] for place in range(len(requests))]
+
+
+def _decode(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Sequence[Weighed]],
+    max_new_tokens: int,
+    kernels: Kernels,
+    ends: Ends,
+) -> list[list[list[int]]]:
+    """Return request -> weight -> tokens of one batch; where a device has no room, of its two halves."""
+    try:
+        return _Batch(model, requests, max_new_tokens, kernels).decode(tokenizer, ends)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or len(requests) == 1:
+            raise
+    half = len(requests) // 2
+    return [
+        each
+        for part in (requests[:half], requests[half:])
+        for each in _decode(model, tokenizer, part, max_new_tokens, kernels, ends)
+    ]
 
 
 class _Batch:

@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from engine.lm.fused import agree, fuse, gpu_kernels, has_parts
+from engine.lm.fused import agree, fuse, has_parts, kernels_on
 
 NAME = "packed"
 _WIDEST_HEAD = 256
@@ -26,8 +26,8 @@ Turn = Callable[[Tensor, Tensor, Tensor], Tensor]
 def prefer_packed(model: PreTrainedModel) -> None:
     """Let a model attend within dialogues, and fuse what a GPU can; its calls then need `begins_of`."""
     fuse(model)
-    kernels = gpu_kernels()
-    if model.device.type == "cuda" and kernels is not None:
+    kernels = kernels_on(model.device)
+    if kernels is not None:
         shorten(model, kernels.Turned.apply)
     model.config._attn_implementation = NAME
 
@@ -35,13 +35,12 @@ def prefer_packed(model: PreTrainedModel) -> None:
 def shorten(model: PreTrainedModel, turn: Turn) -> None:
     """Let attention whose positions are the usual rotary ones turn queries and keys by `turn`.
 
-    Measured on one of its modules, whose own forward pass must give the same up to rounding.
+    Measured on each of its modules, whose own forward pass must give the same up to rounding: in some models
+    a few layers turn nothing.
     """
     decoder: Any = model.get_decoder()
-    parts = ("q_proj", "k_proj", "v_proj", "o_proj")
-    found = [module for module in decoder.modules() if has_parts(module, *parts)]
-    if found and _agrees(decoder, found[0], turn):
-        for module in found:
+    for module in decoder.modules():
+        if has_parts(module, "q_proj", "k_proj", "v_proj", "o_proj") and _agrees(decoder, module, turn):
             module.forward = partial(_attended, module, turn)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.lm.encode import Encoded
+from engine.lm.memory import sent
 
 _MULTIPLE = 8
 
@@ -62,9 +63,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device; nothing waits for the copy."""
-        if device.type == "cpu":
-            return self
-        return replace(self, data=self.data.pin_memory().to(device, non_blocking=True))
+        return replace(self, data=sent(self.data, device))
 
     def _piece(self, number: int) -> Tensor:
         sizes = self.layout.sizes

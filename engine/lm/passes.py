@@ -4,10 +4,11 @@ Owns how the rows of a step are cut up, computed side by side and added up, alwa
 happens when memory is short. Loss is on reply tokens only. On a GPU nothing here waits for the device.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,13 +21,16 @@ from engine.lm.dropout import Dropout
 from engine.lm.forms import Form
 from engine.lm.lanes import Lanes
 from engine.lm.last_layer import only_at
-from engine.lm.memory import is_out_of_memory, release, tokens_that_fit
+from engine.lm.memory import is_out_of_memory, release, sent, tokens_that_fit
 from engine.lm.packed_attention import begins_of
 from engine.lm.packing import Batch, Drill, batch_of, bins_of, length_of
 from engine.lm.reply_loss import token_losses
 
+Result = TypeVar("Result")
 _TOKENS_AT_ONCE = {"cpu": 1024}
 _PARTS_FOR_LANES = 4  # of one adapter's batch; not the number of lanes, so that sums are the same everywhere
+_TIMES_WITHOUT_GRADIENTS = 2
+"""So many times the tokens of a training pass are computed at once where nothing is kept for a way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +60,41 @@ class Passes:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the sum of each slot's losses [G], in nats, and the gradients of shares [G] times it.
 
-        Both lie on the device. Halves what is computed at once when memory is short. Raises EngineError when
-        one dialogue alone does not fit.
+        Both lie on the device. Raises EngineError when one dialogue alone does not fit.
         """
+        scale = _scale(self._lanes.like.dtype, shares)
+        scaled = [scale * share for share in shares]
+        sums, grads = self._with_room(lambda: self._added(stacked, rows, scaled), rows, 1)
+        return sums, {name: grad / scale for name, grad in grads.items()} if scale != 1 else grads
+
+    def losses(self, stacked: Mapping[str, Tensor], rows: Sequence[Drill]) -> list[float]:
+        """Return each slot's mean loss over all its reply tokens [G], in nats, without dropout."""
+        count = next(iter(stacked.values())).shape[0]
+        labels = [0] * count
+        for row in rows:
+            labels[row.slot] += sum(row.dialogue.is_reply[1:])
+
+        def added() -> list[float]:
+            totals = torch.zeros(count, device=self._lanes.device)
+            with closing(self._shares(stacked, rows, [1.0] * count, training=False)) as found:
+                for share in found:
+                    totals.index_add_(0, sent(share.slots, totals.device), share.sums)
+            return totals.tolist()
+
+        totals = self._with_room(added, rows, _TIMES_WITHOUT_GRADIENTS)
+        return [total / max(1, labels[slot]) for slot, total in enumerate(totals)]
+
+    def _with_room(self, work: Callable[[], Result], rows: Sequence[Drill], times: int) -> Result:
+        """Return what `work` gives, which computes `times` self._tokens at once; halves them when memory is
+        short."""
         while True:
             try:
-                return self._added(stacked, rows, shares)
+                return work()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 longest = max(len(row.dialogue) for row in rows)
-                if self._tokens <= longest:
+                if times * self._tokens <= longest:
                     raise EngineError(
                         f"There is not enough memory to train on one dialogue of {longest} tokens.",
                         "Choose a smaller base or a lower rank, or free memory.",
@@ -77,18 +105,6 @@ class Passes:
             release(self._lanes.device)
             self._say(f"Out of memory: going on with {self._tokens} tokens at once.")
 
-    def losses(self, stacked: Mapping[str, Tensor], rows: Sequence[Drill]) -> list[float]:
-        """Return each slot's mean loss over all its reply tokens [G], in nats, without dropout."""
-        count = next(iter(stacked.values())).shape[0]
-        totals = torch.zeros(count, device=self._lanes.device)
-        labels = [0] * count
-        for row in rows:
-            labels[row.slot] += sum(row.dialogue.is_reply[1:])
-        with closing(self._shares(stacked, rows, [1.0] * count, training=False)) as found:
-            for share in found:
-                totals.index_add_(0, torch.tensor(share.slots, device=totals.device), share.sums)
-        return [total / max(1, labels[slot]) for slot, total in enumerate(totals.tolist())]
-
     def _added(
         self, stacked: Mapping[str, Tensor], rows: Sequence[Drill], shares: Sequence[float]
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -97,7 +113,7 @@ class Passes:
         everyone = list(range(len(shares)))
         with closing(self._shares(stacked, rows, shares, training=True)) as found:
             for share in found:
-                where = torch.tensor(share.slots, device=sums.device)
+                where = sent(share.slots, sums.device)
                 sums.index_add_(0, where, share.sums)
                 if not totals and share.slots == everyone:
                     totals = dict(zip(stacked, share.grads, strict=True))
@@ -111,7 +127,7 @@ class Passes:
     def _shares(
         self, stacked: Mapping[str, Tensor], rows: Sequence[Drill], shares: Sequence[float], *, training: bool
     ) -> Any:
-        tokens = self._tokens * (1 if training else 2)
+        tokens = self._tokens * (1 if training else _TIMES_WITHOUT_GRADIENTS)
         bins = bins_of(rows, tokens) if self._packed else [[row] for row in rows]
         cut = micro_batches([length_of(chosen) for chosen in bins], tokens, at_least=self._at_least)
 
@@ -135,7 +151,7 @@ class Passes:
         weights = [shares[slot] for slot in slots]
         mine = dict(stacked)
         if len(slots) < len(shares):
-            where = torch.tensor(slots, device=model.device)
+            where = sent(slots, model.device)
             mine = {name: tensor[where] for name, tensor in stacked.items()}
         if training and self._captured is not None:
             done = self._captured.step(
@@ -175,3 +191,9 @@ class Passes:
         said = losses.detach() * (weights > 0)
         sums = torch.zeros(layout.adapters, device=said.device).index_add_(0, batch.owners, said)
         return sums, grads
+
+
+def _scale(dtype: torch.dtype, shares: Sequence[float]) -> float:
+    """Return what losses are multiplied by for the way back: gradients of a mean over thousands of tokens
+    would vanish in fp16."""
+    return 2.0 ** -math.frexp(max(shares))[1] if dtype == torch.float16 else 1.0

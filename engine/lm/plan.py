@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
+from engine.lm.fused import KERNEL_DEVICES
 from engine.lm.memory import SHARE_OF_FREE, free_bytes
 from engine.lm.static_steps import StaticSteps, unsuited
 
@@ -47,7 +48,7 @@ PLAIN = Batching()
 
 def plan_for(model: PreTrainedModel) -> Batching:
     """Return the plan for a model where it is."""
-    if model.device.type != "cuda":
+    if model.device.type not in KERNEL_DEVICES:
         return PLAIN
     reason = unsuited(model)
     return Batching(reason=reason) if reason else Batching(rows=_GPU_ROWS, static=True)

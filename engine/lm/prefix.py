@@ -20,7 +20,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json, whole
 from engine.lm.effects import Prefix
 from engine.lm.forms import Drop
-from engine.lm.layers import refuse_prefix
+from engine.lm.last_layer import key_value_shape
 from engine.lm.tensor_file import load_tensors, packed
 
 _NAME = "prefix"
@@ -36,15 +36,6 @@ class PrefixStates:
     @property
     def length(self) -> int:
         return int(self.states.shape[0])
-
-
-def key_value_shape(model: PreTrainedModel) -> tuple[int, int, int]:
-    """Return (layers, key-value heads, size of a head). Raises EngineError for models that mix shapes."""
-    config: Any = model.config.get_text_config()
-    refuse_prefix(getattr(config, "layer_types", None))
-    heads = int(config.num_attention_heads)
-    size = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-    return int(config.num_hidden_layers), int(getattr(config, "num_key_value_heads", None) or heads), size
 
 
 def fill(cache: DynamicCache, states: Tensor, model: PreTrainedModel) -> None:

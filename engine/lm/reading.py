@@ -16,8 +16,9 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from engine.lm.last_layer import last_position, only_at, plain_attention
-from engine.lm.prefix import fill, key_value_shape
+from engine.lm.last_layer import key_value_shape, last_position, only_at, plain_attention
+from engine.lm.memory import sent
+from engine.lm.prefix import fill
 from engine.lm.tail import logits_of
 
 _WORTH_SHARING_TOKENS, _WORTH_SHARING_ROWS = 32, 4
@@ -145,11 +146,6 @@ def _place(own: DynamicCache, whole: DynamicCache, part: slice, before: int, end
         if before:
             layer.place(part, before, keys[:, :, :before], values[:, :, :before])
         layer.place(part, end, keys[:, :, before:], values[:, :, before:])
-
-
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the host on the device, without waiting for what a GPU is still at."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _parts(lengths: Sequence[int], tokens: int) -> list[slice]:

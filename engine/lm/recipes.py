@@ -365,9 +365,14 @@ def build_prompt(
     Raises TooLong when the query does not fit even alone.
     """
 
+    made: dict[tuple[int, ...], list[int]] = {}
+
     def ids(said: Sequence[Message], shown: Sequence[Memory]) -> list[int]:
-        system = system_text(domain, meta=meta, character=character, memories=shown)
-        return encode_prompt(base.tokenizer, chat(system, said))
+        key = (len(said), *map(id, shown))  # of the messages the oldest go first
+        if key not in made:
+            system = system_text(domain, meta=meta, character=character, memories=shown)
+            made[key] = encode_prompt(base.tokenizer, chat(system, said))
+        return made[key]
 
     shown = fit(memories, lambda some: len(ids(messages, some)), min(room, MEMORIES_TOKENS))
     said = newest(messages, lambda some: len(ids(some, shown)), room)

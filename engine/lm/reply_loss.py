@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from engine.lm.fused import gpu_kernels
+from engine.lm.fused import kernels_on
 from engine.lm.tail import is_bare_matrix, logits_of
 
 _CHUNK_BYTES, _CHUNK_BYTES_GPU = 64 * 1024 * 1024, 1 << 30
@@ -42,7 +42,7 @@ class _InChunks(torch.autograd.Function):
 
 def _of_matrix(weight: Tensor) -> OfChunk:
     """Losses under hidden @ weight.T."""
-    kernels = gpu_kernels() if weight.is_cuda else None
+    kernels = kernels_on(weight.device)
 
     def of_chunk(hidden: Tensor, wanted: Tensor, losses: Tensor, backward: Tensor | None) -> None:
         logits = hidden @ weight.T

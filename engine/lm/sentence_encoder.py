@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from engine.lm.embedding_file import Embeddings
+from engine.lm.memory import is_out_of_memory
 
 ENCODING = "v1"  # part of the name of what is kept: change it with anything that changes a vector
 MOST_TOKENS = 256  # the usual encoder's own limit for a text; the rest of a longer one is not read
@@ -54,13 +55,26 @@ class SentenceEncoder:
 
     def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Embeddings]]:
         """Give the same batch by batch: places in `rows` with their vectors."""
-        for batch in _batches(rows, most_tokens=_BATCH_TOKENS[self.device]):
-            with torch.inference_mode():
-                ids = torch.tensor([rows[place] for place in batch], device=self.device)
-                states = self._model(input_ids=ids).last_hidden_state
-                pooled = states.mean(dim=1) if self._pooling == "mean" else states[:, 0]
-                found = torch.nn.functional.normalize(pooled).cpu().numpy()
-            yield batch, found
+        left = list(_batches(rows, most_tokens=_BATCH_TOKENS[self.device]))[::-1]
+        while left:
+            batch = left.pop()
+            try:
+                found = self._encoded([rows[place] for place in batch])
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or len(batch) == 1:
+                    raise
+                half = len(batch) // 2  # the card holds a base as well
+                left += [batch[half:], batch[:half]]
+            else:
+                yield batch, found
+
+    @torch.inference_mode()
+    def _encoded(self, rows: Sequence[Sequence[int]]) -> Embeddings:
+        """Return the vectors of rows of one length."""
+        states = self._model(input_ids=torch.tensor(rows, device=self.device)).last_hidden_state
+        pooled = states.mean(dim=1) if self._pooling == "mean" else states[:, 0]
+        found: Embeddings = torch.nn.functional.normalize(pooled).cpu().numpy()
+        return found
 
 
 def _batches(rows: Sequence[Sequence[int]], *, most_tokens: int) -> Iterator[list[int]]:

@@ -23,15 +23,13 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from engine.core.errors import first_line
 from engine.lm.held import Held, row_count
-from engine.lm.last_layer import plain_attention
+from engine.lm.last_layer import key_value_shape, plain_attention
 from engine.lm.lean import lean, ways
-from engine.lm.prefix import key_value_shape
 from engine.lm.reading import ReservedLayer, can_be_placed, new_cache, read_prompts, takes_positions
 from engine.lm.tail import logits_of
 
 ROOM_STEP = 64
 _NAME = "one-token"
-_KERNEL_SIZES = frozenset({16, 32, 64, 128, 256})
 _SAME_ROOM = 1.25
 """A graph for a longer room is used where it is at most so many times longer: capturing costs some steps.
 Where a kernel attends, which passes over what nobody has seen, it may be any longer."""
@@ -160,7 +158,7 @@ class StaticSteps:
     def shape(self, model: PreTrainedModel, rows: int, length: int, key: Hashable) -> _Shape:
         """Return the tensors for so many rows of a length: those that there are, or new ones."""
         count, room = row_count(rows), room_for(length)
-        most = math.inf if _kernel_of(model) is not None else _SAME_ROOM * room
+        most = math.inf if ways(model).attended is not None else _SAME_ROOM * room
         fitting = [
             known[1]
             for known in self._shapes
@@ -293,11 +291,6 @@ class StaticBatch:
         self._on_rows([*rows, *([rows[0]] * missing)])
 
 
-def _kernel_of(model: PreTrainedModel) -> Callable[..., Tensor] | None:
-    """Return what attends for one token a row at once; None where the model's heads are of another size."""
-    return ways(model).attended if key_value_shape(model)[2] in _KERNEL_SIZES else None
-
-
 def _step(model: PreTrainedModel, shape: _Shape) -> Tensor:
     """Read one token of each row; return logits [R, V] and move everything on by one. Never asks the host."""
     decoder: Any = model.get_decoder()
@@ -335,7 +328,7 @@ _LOOK: ContextVar[_Look] = ContextVar("what the queries of the step under way se
 def _attending(model: PreTrainedModel, mask: Tensor, shape: _Shape) -> Iterator[None]:
     before = model.config._attn_implementation
     model.config._attn_implementation = _NAME
-    told = _LOOK.set(_Look(mask, shape.firsts, shape.place, _kernel_of(model)))
+    told = _LOOK.set(_Look(mask, shape.firsts, shape.place, ways(model).attended))
     try:
         yield
     finally:

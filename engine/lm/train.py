@@ -24,9 +24,10 @@ from engine.lm.batches import epoch_batches, micro_batches, reply_tokens, schedu
 from engine.lm.checkpoint import Damaged, Parts, read_into, read_position, write_checkpoint
 from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Form, Pull, seed_of, toward_zero
-from engine.lm.fused import fuse
+from engine.lm.fused import KERNEL_DEVICES, fuse
 from engine.lm.lanes import Lanes
 from engine.lm.last_layer import plain_attention
+from engine.lm.memory import bytes_of_a_step, sent
 from engine.lm.packed_attention import prefer_packed
 from engine.lm.packing import Drill
 from engine.lm.passes import Passes
@@ -34,8 +35,8 @@ from engine.lm.reply_loss import token_losses
 
 _QUICKLY_WRITTEN_BYTES = 1 << 30
 _TOKENS_A_GROUP = {"cpu": 16384, "cuda": 262144}
-_BYTES_A_GROUP, _COPIES_A_STEP = 4 << 30, 8
-"""What an optimiser step may take beside the weights: copies of its adapters, in fp32."""
+_COPIES_A_STEP = 8
+"""What an optimiser step takes beside the weights: copies of its adapters, in fp32."""
 _ROUNDS_UNREAD = {"cuda": 8}
 """A GPU is asked for its losses only so often: each time it would stand still."""
 
@@ -167,8 +168,9 @@ class Trainer:
             for name in starts[0]
         }
         self._optimizer = StackedAdamW(drawn, weight_decay=settings.weight_decay)
+        self._bytes_a_step = bytes_of_a_step(model.device)
         packs = bool(getattr(form, "packs", False)) and plain_attention(model)
-        self._packed = packs and (model.device.type == "cuda" if packed is None else packed)
+        self._packed = packs and (model.device.type in KERNEL_DEVICES if packed is None else packed)
         self._places = [_Place() for _ in self.lessons]
         self._orders: dict[int, tuple[int, list[list[int]]]] = {}
         self._rounds = 0
@@ -228,7 +230,7 @@ class Trainer:
         pending.sort(key=lambda entry: (max(map(len, entry[1])), entry[0]))
         told: list[_Told] = []
         most = _TOKENS_A_GROUP.get(self.model.device.type, _TOKENS_A_GROUP["cpu"])
-        most_adapters = max(1, _BYTES_A_GROUP // (_COPIES_A_STEP * 4 * self.parameters_each))
+        most_adapters = max(1, self._bytes_a_step // (_COPIES_A_STEP * 4 * self.parameters_each))
         while pending:
             count, tokens = 0, 0
             while count < len(pending):
@@ -259,7 +261,7 @@ class Trainer:
         settings = self.settings
         numbers = [number for number, _ in group]
         places = [self._places[number] for number in numbers]
-        which = self._on_device(numbers)
+        which = self._sent(numbers)
         stacked = self._optimizer.slices(which)
         shares = [1.0 / max(1, sum(reply_tokens(row) for row in rows)) for _, rows in group]
         sums, grads = passes.gradients(stacked, self._rows(group), shares)
@@ -271,22 +273,20 @@ class Trainer:
             for number, place in zip(numbers, places, strict=True)
         ]
         steps = [place.step + 1 for place in places]
-        told = _Told(numbers, steps, rates, sums * self._on_device(shares))
+        told = _Told(numbers, steps, rates, sums * self._sent(shares))
         self._optimizer.step(
             which,
             grads,
-            rates=self._on_device(rates),
-            steps=self._on_device(told.steps),
+            rates=self._sent(rates),
+            steps=self._sent(told.steps),
             most=settings.max_grad_norm,
         )
         for place in places:
             place.step, place.batch = place.step + 1, place.batch + 1
         return told
 
-    def _on_device(self, values: list[int] | list[float]) -> Tensor:
-        made = torch.tensor(values)
-        on_gpu = self.model.device.type == "cuda"
-        return made.pin_memory().to(self.model.device, non_blocking=True) if on_gpu else made
+    def _sent(self, values: Sequence[int] | Sequence[float]) -> Tensor:
+        return sent(values, self.model.device)
 
     def _rows(self, group: Sequence[tuple[int, list[Encoded]]]) -> list[Drill]:
         return [
@@ -320,11 +320,11 @@ class Trainer:
             tired = patience is not None and place.epoch - 1 - place.best_epoch >= patience
             place.ended = place.epoch >= self.settings.epochs or tired
         if better:
-            self._optimizer.keep(self._on_device(better))
+            self._optimizer.keep(self._sent(better))
 
     def _validate(self, passes: Passes, numbers: Sequence[int]) -> list[float]:
         """Return each adapter's mean loss over all its validation reply tokens."""
-        stacked = self._optimizer.slices(self._on_device(list(numbers)))
+        stacked = self._optimizer.slices(self._sent(numbers))
         rows = [Drill(slot, row) for slot, number in enumerate(numbers) for row in self.lessons[number].val]
         return passes.losses(stacked, rows)
 

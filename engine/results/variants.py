@@ -21,6 +21,7 @@ BOUND = "ceiling"
 """The family of what a world's truth or hindsight says: it never competes."""
 _YARDSTICK = "knows_population"
 """The oracle that knows no persona: who has learned from one may exceed it, so it is no bound."""
+_Claim = tuple[str, bool, bool, bool, str]
 _ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
@@ -86,10 +87,10 @@ def name_variants(
 ) -> list[Variant]:
     """Return one variant a recipe, in the order of their making. `references` are the runs chosen as such.
 
-    Of several recipes with one plain name, the reference keeps it; else the first that was made with default
-    parameters on the newest ground (data, base and version), else the first made there. So no newer run takes
-    a name away. The others are called name@<variant_id>. Other names under which a recipe was declared
-    become its aliases, unless they are somebody's name.
+    Of several recipes with one plain name, the reference keeps it; else the first that was made here (not
+    imported) with default parameters on the newest ground (data, base and version), else the first made
+    there. So no newer run takes a name away. The others are called name@<variant_id>. Other names under which
+    a recipe was declared become its aliases, unless they are somebody's name.
     """
     known = origins or {}
     chosen = {lineage(run_id, known) for run_id in references} - {None}
@@ -98,7 +99,7 @@ def name_variants(
     merged = [
         replace(one, is_reference=True) if lineage(one.run_id, known) in chosen else one for one in merged
     ]
-    began: dict[tuple[str, bool, bool, str], str] = {}
+    began: dict[_Claim, str] = {}
     for one in merged:
         claim = _claim(one, known)
         began[claim] = min(began.get(claim, one.made_at), one.made_at)
@@ -106,7 +107,7 @@ def name_variants(
     for one in sorted(merged, key=lambda one: (one.made_at, one.variant_id)):
         held = holders.setdefault(one.name, one)
         ours, theirs = _claim(one, known), _claim(held, known)
-        if (*ours[1:3], began[ours]) > (*theirs[1:3], began[theirs]):
+        if (*ours[1:4], began[ours]) > (*theirs[1:4], began[theirs]):
             holders[one.name] = one
     named = [
         one if holders[one.name] is one else replace(one, variant=f"{one.name}@{one.variant_id}")
@@ -119,11 +120,13 @@ def name_variants(
     return sorted(cleared, key=lambda variant: (variant.made_at, variant.variant))
 
 
-def _claim(one: Variant, origins: "Mapping[str, Origin]") -> tuple[str, bool, bool, str]:
-    """A variant's claim to its plain name, the time apart; the last part is its ground."""
+def _claim(one: Variant, origins: "Mapping[str, Origin]") -> _Claim:
+    """A variant's claim to its plain name, the time apart: name, reference, made here, default, ground."""
     origin = origins.get(one.run_id)
-    ground = "" if origin is None else fingerprint([origin.data_hash, origin.base, origin.version], 16)
-    return one.name, one.is_reference, one.default, ground
+    if origin is None:
+        return one.name, one.is_reference, True, one.default, ""
+    ground = fingerprint([origin.data_hash, origin.base, origin.version], 16)
+    return one.name, one.is_reference, bool(origin.data_hash), one.default, ground
 
 
 def resolve(name: str, known: Iterable[Variant]) -> Variant | None:
@@ -332,7 +335,7 @@ def outlays(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[
 
 
 def _outlay(variant: Variant, by_run: Mapping[str, list[Variant]], origins: Mapping[str, Origin]) -> Outlay:
-    runs = below(variant.run_id, origins) - {variant.run_id}
+    runs = below(variant.run_id, origins, without=MATCHED_TO) - {variant.run_id}
     trained = [_largest(by_run[run]) for run in sorted(runs) if run in by_run]
     made = [variant, *trained]
     seconds = [one.train_seconds or (0.0 if not one.parameters_trained else None) for one in made]
@@ -348,12 +351,13 @@ def _largest(made: Iterable[Variant]) -> Variant:
     return max(made, key=lambda one: (one.parameters_trained, one.train_seconds or 0.0))
 
 
-def below(run_id: str, origins: Mapping[str, Origin]) -> set[str]:
-    """Return the run and all that it is built on."""
+def below(run_id: str, origins: Mapping[str, Origin], *, without: str = "") -> set[str]:
+    """Return the run and all that it is built on, through every role but `without`."""
     found, open_ = set[str](), [run_id]
     while open_:
         run = open_.pop()
         if run not in found:
             found.add(run)
-            open_ += origins[run].upstream.values() if run in origins else ()
+            above = origins[run].upstream if run in origins else {}
+            open_ += [one for role, one in above.items() if role != without]
     return found

@@ -6,16 +6,16 @@ state.json holds, and what else lies there, is of whoever it is.
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.forms import Record
 from engine.core.locks import locked
-from engine.core.paths import read_record, write_json
+from engine.core.paths import make_folder, read_record, write_json
 from engine.runs.launchers.local import detached
-from engine.runs.processes import ProcessIdentity, identity
+from engine.runs.processes import ProcessIdentity, identity, is_copied, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,27 @@ class Background:
         return identity(process.pid)
 
     def read(self, form: type[Record]) -> Record | None:
-        """Return state.json as a record of that form, None without one; EngineError when it is torn."""
+        """Return state.json as a record of that form, None without one; EngineError when it is torn.
+
+        Where the workspace is a copy its `process` is None: the one at work is the original's.
+        """
+        path, hint = self.folder / "state.json", "Delete it and start again."
         try:
-            return read_record(self.folder / "state.json", form, hint="Delete it and start again.")
+            found, told = read_record(path, form, hint=hint), read_record(path, _Place, hint=hint)
         except FileNotFoundError:
             return None
+        if not is_copied(told.place, self.folder):
+            return found
+        whole: Any = found
+        alone: Record = replace(whole, process=None)
+        return alone
 
     def write(self, state: Any) -> None:
         """Replace state.json by a record, atomically."""
-        write_json(self.folder / "state.json", asdict(state))
+        make_folder(self.folder)
+        write_json(self.folder / "state.json", {**asdict(state), "place": place_of(self.folder)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    place: str = ""

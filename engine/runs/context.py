@@ -21,7 +21,7 @@ from engine.core.secrecy import without_secrets
 from engine.runs import usage
 from engine.runs.pace import Pace
 from engine.runs.parts import Part
-from engine.runs.processes import boot_id, identity
+from engine.runs.processes import boot_id, identity, place_of
 from engine.runs.protocol import completed, protocol_id, without_remarks
 from engine.runs.runfolder import (
     BEAT_SECONDS,
@@ -71,7 +71,7 @@ class RunContext:
         self._reports = reports or self.folder
         self._unwanted = unwanted
         make_folder(self._reports)
-        self._place = _identity(self.folder)
+        self._place = place_of(self.folder)
         self._gone_since: float | None = None
         self._status = replace(status or Status(state="running"), worker=identity())
         self._earlier_seconds = self._status.seconds
@@ -97,7 +97,7 @@ class RunContext:
     @property
     def is_gone(self) -> bool:
         """Whether the run's folder is no longer where it was: moved or deleted. Nothing is written then."""
-        return _identity(self.folder) != self._place
+        return place_of(self.folder) != self._place
 
     def flush(self) -> None:
         """Write what was said since the last heartbeat: whoever sees the run's end sees all of it."""
@@ -261,14 +261,6 @@ class RunContext:
 
     def _declare(self, name: str, value: Any) -> None:
         write_json(self.folder / f"{name}.json", value)
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    try:
-        found = folder.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _finite(value: Any) -> Any:

@@ -25,6 +25,7 @@ from engine.runs.runfolder import (
 )
 
 _KILL_SECONDS = 10.0
+_MODULES = "Extension modules:"  # what Python lists last when it dies of a fault
 _LOST_SIGNALS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 
 
@@ -72,7 +73,8 @@ def _unexplained(folder: Path, status: Status, exit_code: int | None) -> Status:
     """The end of a worker that left no word of its own."""
     if cancel_requested(folder, status.attempt):
         return replace(status, state="cancelled", error=None, hint=None)
-    tail = "\n".join(line for line in read_log(folder, last_lines=5) if line.strip())
+    said = [line for line in read_log(folder, last_lines=8) if line.strip() and _MODULES not in line]
+    tail = "\n".join(said[-5:])
     state: State = "failed"
     if exit_code is None:
         state, reason = "lost", "The process is gone and left no word."

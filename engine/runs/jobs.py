@@ -304,7 +304,7 @@ def _needs_care(ws: Workspace, records: Sequence[RunRecord]) -> bool:
 def _start(ws: Workspace, record: RunRecord, device: str, origin: str | None) -> None:
     """Start a queued run. The supervisor waits for the queue lock, so it finds its own name in the status."""
     attempt = record.status.attempt + 1
-    warm = standby.take(ws, record.run_id, attempt, origin) if device == slots.CPU else None
+    warm = standby.take(ws, record.run_id, attempt, origin) if device != slots.RAY else None
     who = warm or local.start(ws, record.run_id, attempt)
     begun = replace(
         record.status, state="running", attempt=attempt, supervisor=who, worker=None, heartbeat=None

@@ -2,7 +2,8 @@
 
 A pid alone lies: it is reused, and it survives in a file over a reboot. A process is named by
 (boot id, pid, start ticks), which the kernel never gives twice, and no clock enters: psutil's create_time,
-which is reckoned from the clock's boot time, moves when the clock is set.
+which is reckoned from the clock's boot time, moves when the clock is set. A file that names a process names
+also the folder it lies in, since it may be copied while the process lives: a copy's runs are nobody's.
 """
 
 import functools
@@ -47,6 +48,20 @@ def identity(pid: int | None = None) -> ProcessIdentity | None:
         return None
     number, _, ticks = stat
     return ProcessIdentity(boot_id=boot_id(), pid=number, start_ticks=ticks)
+
+
+def place_of(folder: Path) -> str:
+    """Return what tells a folder from its copies, and stays when it is moved; "" where there is none."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def is_copied(place: str, folder: Path) -> bool:
+    """Say whether a file that lies in `folder` and names that `place` was written elsewhere."""
+    return place not in ("", place_of(folder))
 
 
 def running(process: ProcessIdentity | None) -> bool:

@@ -19,7 +19,7 @@ from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
 from engine.core.paths import TornFile, Workspace, plain_name, read_json, read_record, read_rows, write_json
 from engine.core.types import Row
-from engine.runs.processes import ProcessIdentity, boot_id, running
+from engine.runs.processes import ProcessIdentity, boot_id, is_copied, place_of, running
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
 RESUMABLE: frozenset[str] = frozenset({"failed", "cancelled", "lost"})
@@ -107,7 +107,8 @@ class Status:
     `stage_seconds` is the active time of each stage, all attempts. `order` is its place in the queue.
     `attempt` counts starts: a worker of an older attempt may not write. `launch` is what the launcher was
     told, `device` whose slot the run has, `freed_bytes` the memory that its processes held at their end.
-    `consent` is the token with which this was put into the queue (engine/core/consent.py).
+    `consent` is the token with which this was put into the queue (engine/core/consent.py), `place` the folder
+    that this was written into (engine/runs/processes.py).
     """
 
     state: State
@@ -137,6 +138,7 @@ class Status:
     signal: str | None = None
     freed_bytes: int | None = None
     consent: str = ""
+    place: str = ""
 
 
 def alive(status: Status) -> bool:
@@ -180,15 +182,19 @@ def read_spec(folder: Path) -> RunSpec:
 
 def write_status(folder: Path, status: Status) -> None:
     """Replace status.json atomically."""
-    write_json(folder / "status.json", asdict(status))
+    write_json(folder / "status.json", asdict(replace(status, place=place_of(folder))))
 
 
 def read_status(folder: Path) -> Status:
-    """Return the run's status; an unreadable one reads as lost, with the reason as its error."""
+    """Return the run's status; an unreadable one reads as lost, with the reason as its error.
+
+    In a copy of a workspace no process is named: those at work are the original's.
+    """
     try:
-        return read_record(folder / "status.json", Status)
+        status = read_record(folder / "status.json", Status)
     except (FileNotFoundError, EngineError) as error:
         return Status(state="lost", error=f"status.json cannot be read: {error}".splitlines()[0])
+    return replace(status, supervisor=None, worker=None) if is_copied(status.place, folder) else status
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
@@ -219,11 +225,16 @@ def read_log(folder: Path, *, last_lines: int | None = None) -> list[str]:
     if not path.is_file():
         return []
     with path.open("rb") as file:
-        if last_lines is not None:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - 400 * (last_lines + 1)))
-        lines = file.read().decode("utf-8", errors="replace").splitlines()
-    return lines if last_lines is None else lines[-last_lines:]
+        size = file.seek(0, 2)
+        start = 0 if last_lines is None else max(0, size - 400 * (last_lines + 1))
+        while True:
+            file.seek(start)
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+            if last_lines is None:
+                return lines
+            if start == 0 or len(lines) > last_lines:  # so the first of the last is whole
+                return lines[-last_lines:]
+            start = max(0, 2 * start - size)
 
 
 def declared(folder: Path, name: str, default: Any) -> Any:

@@ -3,10 +3,12 @@
 Owns the counting of free slots. Starts nothing; who holds a GPU across workspaces is engine/runs/leases.py's.
 """
 
+import ctypes
 import functools
 import os
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
@@ -20,6 +22,7 @@ CPU = "cpu"
 RAY = "ray"
 _GPU = "gpu-"
 _ANSWER_SECONDS = 20.0
+_NOT_INITIALISED = 3  # CUDA_ERROR_NOT_INITIALIZED
 
 
 def slots(machine: Machine, launcher: str) -> list[str]:
@@ -72,6 +75,33 @@ def environment(device: str) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": device.removeprefix(_GPU)} if is_gpu(device) else {}
 
 
+def can_be_forked(device: str) -> bool:
+    """Say whether a process forked from this one can use that device.
+
+    A GPU's driver does not outlive a fork once it has been initialised, by whatever library; before that it
+    knows nothing of one. So a process that only loads code may be forked.
+    """
+    if not is_gpu(device):
+        return True
+    try:
+        driver = ctypes.CDLL("libcuda.so.1", mode=os.RTLD_NOLOAD)
+    except OSError:
+        return True  # nothing here has loaded it
+    return int(driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int()))) == _NOT_INITIALISED
+
+
+def answers(device: str) -> bool:
+    """Say whether that device answers torch, where torch is loaded. Side effect: a GPU's driver begins."""
+    torch = sys.modules.get("torch")
+    if torch is None or not is_gpu(device):
+        return True
+    try:
+        torch.cuda.init()
+    except (AssertionError, RuntimeError):
+        return False
+    return True
+
+
 @functools.cache
 def gpus() -> tuple[str, ...]:
     """Return this machine's GPUs as "gpu-NAME", with the names that CUDA_VISIBLE_DEVICES takes.
@@ -84,14 +114,31 @@ def gpus() -> tuple[str, ...]:
     except metadata.PackageNotFoundError:
         return ()
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is not None:
-        names = [name.strip() for name in allowed.split(",")]
-        return tuple(f"{_GPU}{name}" for name in names if name not in ("", "-1"))
+    if allowed is None:
+        return tuple(f"{_GPU}{card}" for card, _ in _cards())
+    names = [name.strip() for name in allowed.split(",")]
+    return tuple(f"{_GPU}{_of_one_name(name)}" for name in names if name not in ("", "-1"))
+
+
+def _of_one_name(name: str) -> str:
+    """Return the name of a card that all studies lease it by, however this one was told of it.
+
+    Of unlike cards a number counts the fastest first, which the driver alone can tell: it stays as it is.
+    """
+    if not name.isdigit():
+        return name
+    cards = _cards()
+    in_order = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({kind for _, kind in cards}) == 1
+    return cards[int(name)][0] if in_order and int(name) < len(cards) else name
+
+
+def _cards() -> list[tuple[str, str]]:
+    """Return the name and the kind of every card that nvidia-smi tells of, in the order of their places."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return ()
+        return []
     try:
-        asked = [program, "--query-gpu=uuid", "--format=csv,noheader"]
+        asked = [program, "--query-gpu=uuid,name", "--format=csv,noheader"]
         told = subprocess.run(
             asked,
             env=secrecy.environment(),
@@ -101,5 +148,6 @@ def gpus() -> tuple[str, ...]:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return ()
-    return tuple(f"{_GPU}{line.strip()}" for line in told.stdout.splitlines() if line.startswith("GPU-"))
+        return []
+    cards = [line.partition(",") for line in told.stdout.splitlines() if line.startswith("GPU-")]
+    return [(name.strip(), kind.strip()) for name, _, kind in cards]

@@ -15,7 +15,7 @@ from engine.core import keyring
 from engine.core.locks import queue_lock
 from engine.core.paths import REPOSITORY, Workspace, read_if_whole, write_json
 from engine.runs.launchers import local
-from engine.runs.processes import POLL_SECONDS, ProcessIdentity, identity, running
+from engine.runs.processes import POLL_SECONDS, ProcessIdentity, identity, is_copied, place_of, running
 from engine.runs.runfolder import fingerprint
 
 SECONDS = "PERSONA_LAB_STANDBY_SECONDS"
@@ -25,10 +25,11 @@ _OF_A_SHELL = frozenset({"_", "SHLVL", "PWD", "OLDPWD", "COLUMNS", "LINES"})
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """Who stands by, from which origin, and the run that it has been given: "" as long as it has none."""
+    """Who stands by, from which origin, for which folder, and the run that it has been given, "" without."""
 
     process: ProcessIdentity
     origin: str
+    place: str = ""
     run_id: str = ""
     attempt: int = 0
 
@@ -51,8 +52,8 @@ def _patience_seconds() -> float:
 
 def who(ws: Workspace) -> ProcessIdentity | None:
     """Return who stands by in a workspace, if anybody does."""
-    offer = read_if_whole(_path(ws), _Offer)
-    return offer.process if offer is not None and not offer.run_id and running(offer.process) else None
+    offer = _offered(ws)
+    return offer.process if offer is not None and not offer.run_id else None
 
 
 def take(ws: Workspace, run_id: str, attempt: int, asked_from: str | None = None) -> ProcessIdentity | None:
@@ -61,8 +62,8 @@ def take(ws: Workspace, run_id: str, attempt: int, asked_from: str | None = None
     `asked_from` is the caller's origin, by default what it is now. Call it under the queue lock, and only for
     a run that this machine executes.
     """
-    offer = read_if_whole(_path(ws), _Offer)
-    if offer is None or offer.run_id or not running(offer.process):
+    offer = _offered(ws)
+    if offer is None or offer.run_id:
         return None
     if offer.origin != (asked_from or origin()):
         return None
@@ -75,10 +76,9 @@ def offer(ws: Workspace, started_from: str) -> bool:
     me = identity()
     assert me is not None
     with queue_lock(ws):
-        other = read_if_whole(_path(ws), _Offer)
-        if other is not None and running(other.process):
+        if _offered(ws) is not None:
             return False
-        write_json(_path(ws), asdict(_Offer(me, started_from)))
+        write_json(_path(ws), asdict(_Offer(me, started_from, place_of(ws.runs))))
     return True
 
 
@@ -101,6 +101,14 @@ def wait(ws: Workspace, parent: int) -> tuple[str, int] | None:
             return None
         _path(ws).unlink()
     return (offer.run_id, offer.attempt) if offer.run_id else None
+
+
+def _offered(ws: Workspace) -> _Offer | None:
+    """Return the offer of a process that lives, and looks into this workspace, not one that this copies."""
+    offer = read_if_whole(_path(ws), _Offer)
+    if offer is None or not running(offer.process) or is_copied(offer.place, ws.runs):
+        return None
+    return offer
 
 
 def _mine(ws: Workspace) -> _Offer | None:

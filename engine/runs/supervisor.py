@@ -103,8 +103,8 @@ def _load(ws: Workspace, run_id: str, registry: Registry) -> bool:
 
 
 def _forks(status: Status) -> bool:
-    """Say whether the run's worker is a fork: a GPU's driver and Ray want a process that begins anew."""
-    return launchers.get(status.launcher).WORKER == local.WORKER and status.device == slots.CPU
+    """Say whether the run's worker is a fork: Ray and a GPU's driver that has begun want a new process."""
+    return launchers.get(status.launcher).WORKER == local.WORKER and slots.can_be_forked(status.device)
 
 
 def _stand_by(ws: Workspace, origin: str, parent: int) -> tuple[str, int] | None:
@@ -127,15 +127,22 @@ def _start_worker(ws: Workspace, run_id: str, attempt: int, registry: Registry) 
         status = _mine(ws, run_id, attempt)
         if status is None:
             return None
-        keys = _keys_for(ws, run_id, status)
+        keys, environment = _keys_for(ws, run_id, status), slots.environment(status.device)
         if not _forks(status):
             module = launchers.get(status.launcher).WORKER
-            apart = local.spawn(
-                module, ws, run_id, attempt, environment=slots.environment(status.device), keys=keys
-            )
+            apart = local.spawn(module, ws, run_id, attempt, environment=environment, keys=keys)
             _name_worker(ws, run_id, status, apart.pid)
             return apart.pid
-    child = local.fork(local.WORKER, partial(worker.main, registry=registry), ws, run_id, attempt, keys=keys)
+    child = local.fork(
+        local.WORKER,
+        partial(worker.main, registry=registry),
+        ws,
+        run_id,
+        attempt,
+        environment=environment,
+        keys=keys,
+        fit=partial(slots.answers, status.device),
+    )
     try:
         with queue_lock(ws):
             status = _mine(ws, run_id, attempt)

@@ -26,6 +26,7 @@ from engine.serve.folder import (
     ear_of,
     find_question,
     generator,
+    is_generator,
     kept_answer,
     who,
     write_answer,
@@ -146,4 +147,4 @@ def _wake(ws: Workspace) -> None:
             keys = names_for_base(str(ws.read_config()["base"]))
             begun = generator(ws).start(str(ws.root), str(IDLE_SECONDS), keys=keys)
             if begun is not None:
-                generator(ws).write(begun)
+                is_generator(ws, begun)

@@ -1,6 +1,6 @@
 """The folder data/talk/: questions, finished answers, and who the generator is. Owns its file names."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.core.errors import EngineError, unknown_name
@@ -8,6 +8,11 @@ from engine.core.paths import Workspace, read_if_whole, read_record, write_json
 from engine.core.questions import Answer, Question, is_id
 from engine.runs.background import Background
 from engine.runs.processes import ProcessIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class _Generator:
+    process: ProcessIdentity | None = None
 
 
 def _talk(ws: Workspace) -> Path:
@@ -27,9 +32,15 @@ def ear_of(ws: Workspace) -> Path:
 def who(ws: Workspace) -> ProcessIdentity | None:
     """Return who the generator is, or was; None when nobody knows."""
     try:
-        return generator(ws).read(ProcessIdentity)
+        found = generator(ws).read(_Generator)
     except EngineError:
         return None
+    return found.process if found is not None else None
+
+
+def is_generator(ws: Workspace, process: ProcessIdentity) -> None:
+    """Write down who the generator is from now on."""
+    generator(ws).write(_Generator(process))
 
 
 def _question(ws: Workspace, question_id: str) -> Path:

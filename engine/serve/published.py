@@ -27,7 +27,7 @@ PORT = 8399
 class Served:
     """Who serves which variants where; `address` is "" while it is starting."""
 
-    process: ProcessIdentity
+    process: ProcessIdentity | None
     address: str
     variants: tuple[str, ...]
 
@@ -80,6 +80,6 @@ def stop(ws: Workspace) -> None:
     """End what is served; does nothing where nothing is."""
     refuse_unless("run", "stop serving")
     found = serving(ws)
-    if found is not None:
+    if found is not None and found.process is not None:
         with suppress(ProcessLookupError):
             os.kill(found.process.pid, signal.SIGTERM)

@@ -14,15 +14,16 @@ COUNTED = ("p (Holm)", "personas", "better", "equal", "worse", "lost > 10")
 def row_words(row: Row, metric: Metric, *, improved: str) -> list[str]:
     """Return variant, mean, difference, interval and verdict, then what COUNTED names, then `improved`.
 
-    Of the reference there is a mean, and whom it is over.
+    Of the reference there is a mean, and whom it is over; where neither direction is better nobody gains.
     """
     first = [row["variant"], metric.level(row["mean"])]
     if row_role.is_reference(row):
         return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
+    first += [metric.change(row["delta"]), metric.spread(row["ci_low"], row["ci_high"])]
+    if metric.higher_is_better is None:
+        return [*first, row["role"] or "", "", str(row["n_paired"]), *[""] * 5]
     return [
         *first,
-        metric.change(row["delta"]),
-        metric.spread(row["ci_low"], row["ci_high"]),
         row["verdict"],
         p_value(row["p_holm"]),
         *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),

@@ -6,19 +6,23 @@ from typing import Any
 from engine.core.command import typed
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import STATE_WORDS, about, duration, percent, spelled, stage
+from engine.core.wording import STATE_WORDS, about, count, duration, percent, spelled, stage
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.strategies import registry
 
 _SIGNS = {"succeeded": "\N{CHECK MARK}", "failed": "\N{MULTIPLICATION X}", "cancelled": "\N{EN DASH}"}
 _UNKNOWN_SIGN = "?"
+_WORDED: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "by": ("adapter for", {"all": "everybody", "cluster": "each cluster", "persona": "each persona"})
+}
+_IMPORTED = {"import-study": "Published study"}  # what nobody launches has no place in the registry
 
 
 def title_of(experiment: str, ws: Workspace | None = None) -> str:
     """Return the title of an experiment; its name when nobody knows it here (any more)."""
     known = registry.experiments(ws).get(experiment)
-    return known.title if known else experiment
+    return known.title if known else _IMPORTED.get(experiment, experiment)
 
 
 def title(record: RunRecord, ws: Workspace | None = None) -> str:
@@ -45,6 +49,12 @@ def failure(record: RunRecord) -> EngineError:
 def settings(spec: RunSpec) -> dict[str, Any]:
     """Return everything that can be chosen for a run: parameters, what it is scored on, the seed."""
     return {**spec.parameters, **spec.protocol, "seed": spec.seed}
+
+
+def worded(name: str, value: Any) -> tuple[str, str]:
+    """Word a setting and its value: "warmup share", "0.1"; "adapter for", "each persona"."""
+    title, values = _WORDED.get(name, (name.replace("_", " "), {}))
+    return title, values.get(str(value), spelled(value))
 
 
 def changed(spec: RunSpec) -> dict[str, Any]:
@@ -77,6 +87,12 @@ def where(record: RunRecord) -> str:
     if record.blocked:
         return f"blocked: {', '.join(record.waiting_for)} ended without success"
     return f"waits for {', '.join(record.waiting_for)}" if record.waiting_for else ""
+
+
+def waiting(queued: Sequence[RunRecord]) -> str:
+    """Word how many runs wait, and how many of them in vain: "3 runs waiting, 1 blocked"."""
+    blocked = sum(record.blocked for record in queued)
+    return f"{count(len(queued), 'run')} waiting" + (f", {blocked:,} blocked" if blocked else "")
 
 
 def left(record: RunRecord) -> str:
@@ -127,7 +143,8 @@ def everything(record: RunRecord) -> dict[str, str]:
     spec = record.spec
     if spec is None:
         return {}
-    told = {name.replace("_", " ").capitalize(): spelled(value) for name, value in settings(spec).items()}
+    words = [worded(name, value) for name, value in settings(spec).items()]
+    told = {name.capitalize(): value for name, value in words}
     hidden = {"Spec", "Launched", "Split", "Seed"}  # differs always, or is told by a choice
     told |= {name: value for name, value in origin(spec).items() if name not in hidden}
     told |= {f"Builds on: {role}": run_id for role, run_id in spec.upstream.items()}

@@ -37,9 +37,10 @@ class Comparison:
 
     `mean`, `reference_mean` and `delta` are macro means over personas; of a statistic of the whole set, the
     statistic itself. [ci_low, ci_high] is the interval of `delta` by `ci_kind` (inference.py says which).
-    `p` is the paired t-test's (of a statistic of the whole set, that of swapping the two variants in personas
-    at random), `p_alone` the larger of that and the bootstrap-t's, by which a single variant is judged,
-    `p_strict` what a family of several is corrected by, `p_holm` the same corrected over `family_size`.
+    `p` is the paired t-test's, with the degrees of freedom of the rule (of a statistic of the whole set, that
+    of swapping the two variants in personas at random), `p_alone` the larger of that and the bootstrap-t's,
+    by which a single variant is judged, `p_strict` what a family of several is corrected by, `p_holm` the
+    same corrected over `family_size`.
     `p_equal` is that of a difference of `equal_margin` or more either way, `p_equal_holm` the same corrected.
     `n_paired` counts personas, `n_clusters` the clusters that vary where personas share what was trained;
     `n_examples`, `n_only_*` and `n_null_*` count examples (see Pairing). A win is a persona better by more
@@ -342,7 +343,7 @@ def _infer(
     tests = replace(means, p_wilcoxon=wilcoxon(differences), p_sign=p_sign)
     deviation = float(differences.std(ddof=1))
     if deviation <= NOISE * max(1.0, abs(mean)):
-        if n >= MIN_DIFFER:
+        if p_sign < 1 - sampling.confidence:  # else 0 fits, and no interval says so
             tests = replace(tests, ci_kind="t", ci_low=mean, ci_high=mean)
         by_sign = replace(tests, p=p_sign, p_alone=p_sign, p_strict=p_sign)
         if equal_margin is not None:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from engine.core.errors import EngineError
 from engine.core.parameters import Parameters, SetOf
 from engine.strategies.ground import Ground
 from engine.strategies.published import START
@@ -18,6 +19,8 @@ from engine.strategies.spec import (
     character_needed,
     history_needed,
 )
+
+_FEWEST = 3
 
 
 class ClusteringParameters(Parameters):
@@ -47,6 +50,11 @@ def _needs(parameters: ClusteringParameters) -> tuple[Upstream, ...]:
 
 
 def _applies(parameters: ClusteringParameters, ground: Ground) -> None:
+    if ground.personas - ground.unseen < _FEWEST:
+        raise EngineError(
+            f"Not applicable here: clusters need {_FEWEST} personas or more.",
+            "Create a workspace with more personas.",
+        )
     if parameters.features != "character":
         history_needed(parameters, ground)
     if parameters.features in ("character", "both"):

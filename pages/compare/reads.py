@@ -110,12 +110,6 @@ def hindsight(ws: Workspace, asked: Asked, variants: tuple[str, ...], reference:
     return routing.hindsight(gains, fallback=reference, personas=held["persona_id"].unique())
 
 
-def is_published(ws: Workspace, protocol: str) -> bool:
-    """Say whether a protocol's scores were imported: one mean a persona."""
-    known = reads.protocols(ws).set_index("protocol")["fields"]
-    return bool(known.get(protocol, {}).get("imported"))
-
-
 @reads.kept
 def routing_of_published(ws: Workspace, asked: Asked, reference: str) -> ImportedRouting:
     """Return what routing is worth over a reference, on the import that is looked at."""

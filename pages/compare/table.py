@@ -283,7 +283,7 @@ def _hindsight(view: View) -> None:
         f"({percent(bound.share_moved)} of personas would leave it, over {count(len(names), 'variant')}). "
         "No router can promise it: it has seen the answers."
     )
-    if view.asked.cluster is None and compare_reads.is_published(view.ws, str(view.found["protocol"])):
+    if view.asked.cluster is None and reads.is_published(view.ws, str(view.found["protocol"])):
         with frame.boundary():
             _routing_of_published(view)
 

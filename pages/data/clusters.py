@@ -6,6 +6,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.show.persona import charts
 from engine.strategies.clusterings import Clusters
+from engine.strategies.plan import inapplicable
 from pages.persona import scene as persona_scene
 from pages.shared import frame, reads
 
@@ -16,6 +17,9 @@ _NAMED = 12
 def show(ws: Workspace) -> None:
     """Show the map with one cluster marked; a click on a persona opens its page."""
     found = persona_scene.clusters(ws)
+    if found is None and (reason := inapplicable(ws, "clustering")):
+        st.caption(frame.plain(reason))
+        return
     if found is None:
         frame.empty_state(
             "No clusters yet",

@@ -39,7 +39,7 @@ _KEEP_GOOD = "Leave faulty rows out instead of refusing the data"
 _LOOK, _FEWER = "Look at it first", "Leave out personas with fewer dialogues than"
 _UNSEEN, _ABOUT = "Keep so many % of the personas unseen", "What it is about"
 # What remedies name by their flags stands here under these labels.
-_CONTROLS = {
+CONTROLS = {
     "--keep-good": _KEEP_GOOD,
     "--min-dialogues": _FEWER,
     "--unseen": _UNSEEN,
@@ -121,7 +121,7 @@ def form(ws: Workspace) -> None:
         mapping.forget()
         look(ws, dataset, files, upload=upload, options=options)
     if not is_world and (held := mapping.held()) is not None and held.upload == upload:
-        again = mapping.show(held, word, _CONTROLS, partial(_command, held.dataset, held.files))
+        again = mapping.show(held, word, CONTROLS, partial(_command, held.dataset, held.files))
         if again is not None:
             chosen = {**held.options, "map": again.parts}
             if again.takes:
@@ -205,7 +205,7 @@ def look(
     ws: Workspace, dataset: str, files: Sequence[tuple[str, bytes]], *, upload: bool, options: dict[str, Any]
 ) -> None:
     """Look at the data as it would be taken in, and hold what was found."""
-    with frame.boundary(_CONTROLS), st.spinner("Reading, checking and splitting, without writing ..."):
+    with frame.boundary(CONTROLS), st.spinner("Reading, checking and splitting, without writing ..."):
         found = preview_upload(ws, files, **options) if upload else preview(ws, dataset=dataset, **options)
         mapping.hold(mapping.Held(found, dataset, tuple(files), upload, options))
 
@@ -216,7 +216,7 @@ def take_in(
     """Import the data, and draw the page anew over it."""
     if not _is_named(dataset, upload=upload):
         return
-    with frame.boundary(_CONTROLS):
+    with frame.boundary(CONTROLS):
         if options["base"] != EMBEDDED:
             card = base_card.look(options["base"])
             if not card["usable"]:

@@ -103,7 +103,8 @@ def _counted(ws: Workspace, card: Mapping[str, Any]) -> None:
         f"Domain: {frame.plain(domain.title)}. Primary metric: {frame.plain(metrics.primary(ws).label)}"
     )
     for note in card.get("notes", ()):
-        st.info(frame.plain(note), icon=":material/info:")
+        told = frame.on_this_page(note, controls=importing.CONTROLS)
+        st.info(frame.plain(told), icon=":material/info:")
 
 
 def _read_through(ws: Workspace, unread: Mapping[str, Callable[[Workspace], object]]) -> None:
@@ -167,7 +168,7 @@ def _checks(ws: Workspace) -> None:
         name, detail = frame.plain(check["name"].capitalize()), frame.plain(check["detail"])
         st.markdown(f"{icon} **{name}**{word}  \n:gray[{detail}]")
         if not check["ok"] and (told := TOLD.get(check["name"])) is not None:
-            st.caption(f"{told.means} {told.do}")
+            st.caption(f"{told.means} {frame.on_this_page(told.do, controls=importing.CONTROLS)}")
 
 
 def _scorer(ws: Workspace) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import count
+from engine.core.wording import SPLIT_WORDS, count
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.show.for_whom import single
@@ -75,7 +75,11 @@ def scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
     st.subheader("Which variant serves this persona best?", anchor=False)
     paired = [one for one in rows if one.delta is not None]
     if not paired:
-        st.caption(f"{frame.plain(persona_id)} has no score in {metric.named} on this split.")
+        st.caption(
+            frame.plain(
+                f"{persona_id} has no score in {metric.named} {_nowhere(ws, persona_id, scene.split)}."
+            )
+        )
         return
     ordered = sorted(
         paired, key=lambda one: (one.variant in bounds, -metric.sign * (one.delta or 0.0), one.variant)
@@ -140,6 +144,14 @@ def _summary(
     )
 
 
+def _nowhere(ws: Workspace, persona_id: str, split: str) -> str:
+    """Word the split that a persona has no score on, and in which her dialogues lie instead."""
+    hers = {reads.splits(ws).assignment.get(one.dialogue_id) for one in reads.dialogues_of(ws, persona_id)}
+    told = [word.lower() for name, word in SPLIT_WORDS.items() if name in hers]
+    instead = "" if split in hers or not told else f": her dialogues are in {' and '.join(told)}"
+    return f"on {SPLIT_WORDS[split].lower()}{instead}"
+
+
 def route(
     ws: Workspace,
     persona_id: str,
@@ -152,8 +164,10 @@ def route(
     """Show where this persona is routed to and the val scores that decided it."""
     st.subheader("Which route, and why?", anchor=False)
     routed = persona_scene.routed(ws)
-    if not routed and (reason := inapplicable(ws, "routing")):  # whatever an imported study routed by
-        st.caption(frame.plain(f"Which way it was routed is not in what was imported. {reason}"))
+    if not routed and (reason := inapplicable(ws, "routing")):
+        published = reads.is_published(ws, protocol)  # whatever that study routed by
+        unknown = "Which way it was routed is not in what was imported. " if published else ""
+        st.caption(frame.plain(f"{unknown}{reason}"))
         return
     if not routed:
         st.caption("Nobody is routed yet. Routing sends each persona to what won on validation.")
@@ -221,7 +235,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
     """Show whose adapters went into this persona's merge, and how much of each."""
     known = persona_scene.merges(ws)
     st.subheader("What was merged?", anchor=False)
-    if not known and (reason := inapplicable(ws, "merge-moe")):
+    if not known and (reason := inapplicable(ws, "clustering") or inapplicable(ws, "merge-moe")):
         st.caption(frame.plain(reason))
         return
     if not known:

@@ -174,7 +174,7 @@ def _last(ws: Workspace, cast: list[Vote], whose: str | None) -> None:
         told = f"{left} as good as {right}" if vote.choice == "tie" else f"neither {left} nor {right}"
         if vote.winner:
             told = f"{vote.winner} over {vote.loser}"
-        by = f", {vote.voter}" if vote.voter else ""
+        by = f" by {vote.voter}" if vote.voter else ""
         st.page_link(
             frame.PLAYGROUND,
             label=frame.plain(f"{ago(vote.at)}{by}, {who}: {told}"),

@@ -3,12 +3,12 @@
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import ago, count, fact, spelled
+from engine.core.wording import ago, count, fact
 from engine.runs import jobs, labels
 from engine.runs.labels import Label
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RESUMABLE, declared, read_log
-from engine.show.run_words import against_estimate, changed, origin, settings, title
+from engine.show.run_words import against_estimate, changed, origin, settings, title, worded
 from engine.strategies import reference, registry
 from engine.strategies.budgets import own_budget
 from engine.strategies.cloning import command_of
@@ -107,7 +107,10 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
                 query_params=query, help="Opens the form filled as this run was.",
             )  # fmt: skip
         if record.state == "succeeded":
-            st.page_link(frame.COMPARE, label="See its scores", icon=":material/leaderboard:")
+            st.page_link(
+                frame.COMPARE, label="See its scores", icon=":material/leaderboard:",
+                query_params=_published(ws, record),
+            )  # fmt: skip
             with frame.boundary():
                 _reference(ws, record)
                 _repeat(ws, record)
@@ -120,6 +123,13 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
     if over:
         jobs.start_over(ws, record.run_id)
         st.rerun()
+
+
+def _published(ws: Workspace, record: RunRecord) -> dict[str, str]:
+    """Where the scores of an imported study stand: Compare shows those that were made here first."""
+    protocols = declared(ws.run_folder(record.run_id), "protocols", {}).items()
+    found = [(name, fields["splits"][0]) for name, fields in protocols if fields.get("imported")]
+    return {"protocol": found[0][0], "split": found[0][1]} if found else {}
 
 
 def _reference(ws: Workspace, record: RunRecord) -> None:
@@ -173,7 +183,7 @@ def _reason(record: RunRecord) -> str:
         "running": "Cancel asks for a checkpoint first, so that it can go on later.",
         "failed": "It goes on from its last checkpoint, if it has one.",
         "cancelled": "It goes on from its last checkpoint.",
-        "lost": "Its process is gone. It goes on from its last checkpoint.",
+        "lost": "It goes on from its last checkpoint, if it has one.",
         "succeeded": "",
     }[record.state]
 
@@ -230,10 +240,11 @@ def _parameters(_: Workspace, record: RunRecord) -> None:
         st.caption("Everything is at its default.")
     names = list(values) if everything else list(own)
     if names:
+        words = [worded(name, values[name]) for name in names]
         frame.table(
             {
-                "Parameter": [name.replace("_", " ") for name in names],
-                "Value": [spelled(values[name]) for name in names],
+                "Parameter": [name for name, _ in words],
+                "Value": [value for _, value in words],
                 "": ["changed" if name in own else "" for name in names],
             },
             alt="Parameters of the run",

@@ -58,7 +58,7 @@ def show_list(
         found, parameters = list(ordered), False
     else:
         with st.container(key="runs_asked"):
-            columns = st.columns([4, 2, 2, 2, 1.4], vertical_alignment="bottom")
+            columns = st.columns([5.4, 2, 2, 2, 1.4], vertical_alignment="bottom")
         found = _filtered(ordered, told, columns)
         with columns[4], st.popover("View", icon=":material/tune:", width="stretch"):
             metric, parameters, by = _shown(metrics.of_study(ws))

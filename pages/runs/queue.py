@@ -8,7 +8,7 @@ from engine.core.machine import read_machine
 from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.show.run_words import changed_words, title, underway, where
+from engine.show.run_words import changed_words, title, underway, waiting, where
 from pages.shared import frame
 
 ACTIVE = ("running", "queued")
@@ -62,8 +62,13 @@ def _running(record: RunRecord, choose: Callable[[list[str]], None]) -> None:
 
 def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> None:
     paused = read_machine(frame.workspace()).training_slots == 0
-    then = "paused: none starts (see Settings)" if paused else "each starts by itself when its turn comes"
-    st.caption(f"{count(len(queued), 'run')} in the queue; {then}")
+    if paused:
+        then = "; paused: none starts (see Settings)"
+    elif all(record.blocked for record in queued):
+        then = "; each starts once what it needs is resumed"
+    else:
+        then = "; each starts by itself when its turn comes"
+    st.caption(waiting(queued) + then)
     for place, record in enumerate(queued[:_LISTED], start=1):
         # In columns, so that the width of a name, not yet known while the page loads, moves no button.
         who, what = st.columns([3, 1], gap=None, vertical_alignment="center")

@@ -81,8 +81,9 @@ def gone(label: str, asked: str, shown: str) -> None:
     """Say that the address asks for something that is not here, and what is shown in its place."""
     place = _remarks.get() or st
     what = f"{label[:1].lower()}{label[1:]} {asked}"
+    end = "" if shown.endswith(("?", "\N{HORIZONTAL ELLIPSIS}")) else "."
     place.warning(
-        plain(f"The address asks for the {what}, which is not here. Shown instead: {shown}."),
+        plain(f"The address asks for the {what}, which is not here. Shown instead: {shown}{end}"),
         icon=":material/link_off:",
     )
 

@@ -10,10 +10,10 @@ from typing import Any
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import STATE_WORDS, count, duration
+from engine.core.wording import STATE_WORDS, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord, scan
-from engine.show.run_words import title, underway
+from engine.show.run_words import title, underway, waiting
 from pages.shared import frame, reads
 
 _TICK_SECONDS = 1.0
@@ -70,12 +70,12 @@ def _live() -> None:
 def _running(ws: Workspace, record: RunRecord) -> None:
     frame.run_link(record.run_id, title(record, ws), icon=frame.STATE_ICONS["running"])
     st.progress(record.progress, text=frame.plain(underway(record)))
-    _stop(ws, record, "Stop", icon=":material/stop_circle:")
+    _cancel(ws, record, icon=":material/stop_circle:")
 
 
-def _stop(ws: Workspace, record: RunRecord, label: str, *, icon: str) -> None:
+def _cancel(ws: Workspace, record: RunRecord, *, icon: str) -> None:
     if frame.action(
-        label,
+        "Cancel",
         icon=icon,
         type="tertiary",
         key=f"dock_stop_{record.run_id}",
@@ -89,11 +89,11 @@ def _stop(ws: Workspace, record: RunRecord, label: str, *, icon: str) -> None:
 def _waiting(ws: Workspace, queued: Sequence[RunRecord]) -> None:
     if not queued:
         return
-    st.caption(f"{count(len(queued), 'run')} waiting")
+    st.caption(waiting(queued))
     for record in queued[:_LISTED]:
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             frame.run_link(record.run_id, title(record, ws), icon=frame.STATE_ICONS["queued"])
-            _stop(ws, record, "Drop", icon=":material/close:")
+            _cancel(ws, record, icon=":material/close:")
     if len(queued) > _LISTED:
         frame.run_link(queued[0].run_id, f"and {len(queued) - _LISTED:,} more")
 

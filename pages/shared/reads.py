@@ -225,15 +225,21 @@ def choices_on(ws: Workspace, *, metric: str, split: str, protocol: str | None =
     return compared(ws, metric=metric, split=split, **asked)
 
 
+def is_published(ws: Workspace, protocol: str) -> bool:
+    """Say whether a protocol's scores were imported: one mean a persona."""
+    known = protocols(ws).set_index("protocol")["fields"]
+    return bool(known.get(protocol, {}).get("imported"))
+
+
 def protocol_words(protocols: pd.DataFrame) -> dict[str, str]:
-    """Word each protocol for a choice: how many variants it has, and its base where there are several."""
+    """Word each protocol for a choice: how many variants it has, and where they come from if that differs."""
     bases = {
-        name: base_words(fields)
+        name: "published elsewhere" if fields.get("imported") else f"base {base_words(fields)}"
         for name, fields in zip(protocols["protocol"], protocols["fields"], strict=True)
     }
     several = len(set(bases.values())) > 1
     return {
-        name: f"{name}: {count(number, 'variant')}" + (f", base {bases[name]}" if several else "")
+        name: f"{name}: {count(number, 'variant')}" + (f", {bases[name]}" if several else "")
         for name, number in zip(protocols["protocol"], protocols["variants"], strict=True)
     }
 

@@ -72,25 +72,37 @@ function judging(parent, example, one, marks, tell) {
     return;
   }
   const row = make("div", "judging", parent);
+  const buttons = {};
+  const draw = () => {
+    for (const [name, button] of Object.entries(buttons)) {
+      button.textContent = one.mark === name ? `✓ ${marks[name]}` : marks[name];
+      button.setAttribute("aria-pressed", String(one.mark === name));
+    }
+  };
   const send = (mark, note) => {
     Object.assign(one, { mark, note });
     tell({ example: example.id, reply: one.text, mark, note });
-    row.remove();
-    judging(parent, example, one, marks, tell);
+    draw();
   };
   make("span", "small quiet", row, "You find it");
-  for (const [name, label] of Object.entries(marks)) {
-    const button = make("button", "mark", row, one.mark === name ? `✓ ${label}` : label);
-    button.type = "button";
-    button.setAttribute("aria-pressed", String(one.mark === name));
-    button.onclick = () => send(one.mark === name ? "" : name, one.note);
+  for (const name of Object.keys(marks)) {
+    buttons[name] = make("button", "mark", row);
+    buttons[name].type = "button";
+    buttons[name].onclick = () => send(one.mark === name ? "" : name, one.note);
   }
-  const note = make("input", "note", row);
+  draw();
+  const note = make("textarea", "note", row);
+  note.rows = 1;
   note.placeholder = "Note";
   note.setAttribute("aria-label", `Note on the reply of ${one.variants[0].name}`);
   note.maxLength = 2000;
   note.value = one.note;
-  note.onchange = () => send(one.mark, note.value);
+  note.onblur = () => note.value.trim() === one.note || send(one.mark, note.value.trim());
+  note.onkeydown = (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    note.onblur();
+  };
 }
 
 function reply(parent, one, example, marks, tell) {
@@ -145,7 +157,11 @@ export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const root = parentElement.querySelector(".replies");
   const focused = root.querySelector(".list button:focus")?.dataset.example;
+  const judged = () => [...root.querySelectorAll(".judging button, .judging textarea")];
+  const held = root.querySelector(".judging :focus");
+  const [at, typed, shown] = [judged().indexOf(held), held?.value, root.querySelector(".pane")?.ariaLabel];
   const opened = [...root.querySelectorAll("details[open] summary")].map((one) => one.textContent);
+  if (held) held.onblur = null; // it goes on where it was
   root.replaceChildren();
   const columns = make("div", data.alone ? "" : "columns", root);
   const list = make("ol", "list", columns);
@@ -191,4 +207,7 @@ export default function (component) {
     if (opened.includes(summary.textContent)) summary.parentElement.open = true;
   }
   buttons[focused]?.focus({ preventScroll: true });
+  const again = shown === view.ariaLabel ? judged()[at] : undefined;
+  if (typed) again?.setRangeText(typed, 0, again.value.length, "end");
+  again?.focus({ preventScroll: true });
 }

@@ -24,7 +24,7 @@ from engine.results.trees.tree_words import ahead_words, gate_words, remaining_w
 from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.show.run_words import title as run_title
-from engine.show.run_words import underway
+from engine.show.run_words import underway, waiting
 from engine.strategies import registry
 from engine.strategies.plan import Seen
 from pages.shared import frame, judging, launch, reads
@@ -356,7 +356,7 @@ def _running() -> None:
     queued = [record for record in active if record.state == "queued"]
     foreign = sum(record.elsewhere for record in queued)
     if len(queued) > foreign:
-        st.caption(f"{count(len(queued) - foreign, 'run')} waiting in the queue")
+        st.caption(waiting([record for record in queued if not record.elsewhere]))
     if foreign:
         st.caption(f"{count(foreign, 'run')} from elsewhere, not started: see Runs")
 

@@ -161,6 +161,31 @@ def test_a_mark_on_a_reply_is_kept_and_counted(visit: Open, full_app: str) -> No
     tab.assert_clean()
 
 
+def test_a_reply_is_judged_by_keyboard_and_a_long_note_is_read_whole(visit: Open, full_app: str) -> None:
+    tab = visit(full_app)
+    page = tab.go("compare?view=why&candidate=base")
+    looked, long = page.locator(".looked-at"), "It names the room, which nobody asked for. " * 6
+    looked.get_by_role("button", name="Interesting").press("Enter")
+    tab.settle()  # the whole is drawn anew
+    expect(looked.get_by_role("button", name="✓ Interesting")).to_be_focused()
+    note = looked.get_by_role("textbox", name=re.compile("^Note on the reply"))
+    note.press_sequentially("Why?")
+    looked.get_by_role("button", name="Right").click()  # a click keeps both
+    tab.settle()
+    page.reload()
+    expect(looked.get_by_role("button", name="✓ Right")).to_be_visible()
+    expect(note).to_have_value("Why?")
+    note.fill(long)
+    note.press("Enter")
+    tab.settle()
+    expect(note).to_be_focused()
+    page.reload()
+    expect(note).to_have_value(long.strip())
+    assert note.evaluate("one => one.scrollHeight <= one.clientHeight + 1")
+    tab.settle()
+    tab.assert_clean()
+
+
 def test_a_bad_study_shows_its_faults_and_changes_nothing(
     visit: Open, browser: object, tmp_path: Path
 ) -> None:

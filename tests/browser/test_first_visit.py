@@ -43,7 +43,7 @@ def test_a_first_visit_reaches_a_verdict_in_two_clicks_on_one_page(
             click(page.get_by_role("button", name="Get a first verdict"))
             dock = page.get_by_test_id("stSidebar")
             expect(dock.get_by_role("progressbar").first).to_be_visible()
-            expect(dock.get_by_role("button", name="Stop").first).to_be_visible()
+            expect(dock.get_by_role("button", name="Cancel").first).to_be_visible()
             expect(page.get_by_text("The answer so far")).to_be_visible(timeout=_RUNS_MS)  # by itself
             expect(page.get_by_text(re.compile("Leader on val"))).to_be_visible(timeout=_RUNS_MS)
             tab.settle()

@@ -80,10 +80,10 @@ def test_macro_f1_is_over_the_labels_of_the_references() -> None:
 
 
 def test_an_unreadable_rating_counts_as_the_farther_end() -> None:
-    pairs = [("4", "5"), ("4,5", "4"), ("good", "2"), ("", "5"), ("3 stars", "3")]
+    pairs = [("4", "5"), ("4,5", "4"), ("good", "2"), ("", "5"), ("3 stars", "3"), ("21", "4"), ("inf", "4")]
     errors = [error_of(*pair) for pair in pairs]
-    assert errors == [1, 0.5, 3, 4, 2]
-    expected = root_mean_squared_error([0.0] * 5, errors)
+    assert errors == [1, 0.5, 3, 4, 2, 17, 3]
+    expected = root_mean_squared_error([0.0] * 7, errors)
     assert whole("rating_rmse", pairs) == pytest.approx(expected)
     assert METRICS["rating_mae"].sign == METRICS["rating_rmse"].sign == -1
 

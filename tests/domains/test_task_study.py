@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from engine.data import examples, load_dataset, load_splits, prepare
 from engine.domains import metrics
 from engine.domains.registry import domain_of
 from engine.lm.respond import respond_to_all
+from engine.results.comparing import freezing, frozen, looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import headline
+from engine.results.comparing.pairings import pairings
 from engine.results.study import standing
 from engine.results.trees.tree_check import read_tree
 from engine.runs import answers
@@ -137,6 +140,33 @@ def test_less_error_is_better_in_every_table(ws: Workspace, metric: str) -> None
     assert "−" in top.choice_words or "-" in top.choice_words
 
 
+def test_nobody_gains_where_neither_direction_is_better(
+    ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--metric", "length_ratio", "--workspace", str(ws.root)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("Length ratio on val")  # nothing is chosen by it
+    rows = [line.split() for line in said.out.splitlines() if line.startswith(("closer", "farther"))]
+    assert [[*row[1:3], row[-1]] for row in rows] == [["1.00", "0.00", f"{PEOPLE}"]] * 2
+    assert "Improved" not in said.err
+    assert "p (Holm) answers" not in said.err
+
+
+def test_a_plan_counts_by_a_margin_in_its_metrics_own_unit(
+    ws: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Workspace(Path(shutil.copytree(ws.root, tmp_path / "study", symlinks=True)))
+    asked = ["freeze", "--variant", "closer", "--margin", "1", "--json", "--workspace", str(copy.root)]
+    assert main(asked) == 0
+    assert json.loads(capsys.readouterr().out)["margins"]["better"] == 1
+    found = compare_variants(copy, split="test")
+    (plan,) = frozen.plans(copy, looks.at(found))
+    (planned,) = freezing.outcomes(copy, plan)
+    assert planned.row is not None
+    gains = -pairings(copy, found)["closer"].differences
+    assert 0 < planned.row["wins"] == (gains > 1 + 1e-9).sum() < (gains > 0.01).sum()
+
+
 def test_a_metric_that_few_personas_have_is_no_headline(ws: Workspace) -> None:
     found = compare_variants(ws, split="val")
     assert found["defined"] == {"personas": PEOPLE, "of": PEOPLE}
@@ -222,6 +252,7 @@ def test_the_report_tells_errors_on_their_own_scale_and_less_as_better(ws: Works
     assert "Mean −" in said
     gain, loss = said.index("Largest gain:"), said.index("Made with")
     assert "points" not in said[gain:loss].partition("\n")[0]
+    assert "word for word" not in said  # a rating stands in everybody's history: to say it is no memory
 
 
 def test_predictions_are_written_for_the_official_evaluator(ws: Workspace, tmp_path: Path) -> None:

@@ -87,6 +87,15 @@ def test_a_checkpoint_in_bf16_stays_so_where_the_processor_multiplies_in_it(
     assert load_base(str(folder)).dtype == computed
 
 
+def test_a_card_without_room_is_an_error_of_ours(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.nn.Module.to", full)
+    assert "does not fit on the GPU" in refusal(tiny_base).message
+
+
 def test_pickles_alone_are_refused(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     error = refusal(folder)

@@ -16,10 +16,11 @@ from engine.lm.decode import decode
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import Decoding, Reply, generate
 from engine.lm.kernels import Kernels
+from engine.lm.last_layer import key_value_shape
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import Lockstep, Strand, decode_mixed, summed
 from engine.lm.mixture_sweep import Weighed, sweep
-from engine.lm.prefix import PrefixStates, key_value_shape
+from engine.lm.prefix import PrefixStates
 from tests.tiny_base import save_adapters
 
 NEW_TOKENS = 12
@@ -197,6 +198,30 @@ def test_a_batch_without_room_is_halved(
     assert decode_mixed(base.model, requests, greedy(6)) == whole
     assert max(sizes) == 8
     assert sizes.count(2) == 4
+
+
+def test_a_sweep_without_room_is_halved(
+    base: Base, changes: dict[str, Change | None], prompts: list[tuple[list[int], list[int]]]
+) -> None:
+    """Rows part where weights disagree, so a batch may outgrow a card while it answers."""
+    weights = (0.0, 0.5, 1.0)
+    swept = [
+        [Weighed(a, changes["ada"], weights), Weighed(b, changes["bo"], tuple(1 - one for one in weights))]
+        for a, b in prompts
+    ]
+    whole, refused = sweep(base.model, base.tokenizer, swept, max_new_tokens=6), []
+
+    def refuse(_: object, __: object, given: dict[str, torch.Tensor]) -> None:
+        if given["input_ids"].shape[0] > 6:
+            refused.append(given["input_ids"].shape[0])
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = base.model.get_decoder().register_forward_pre_hook(refuse, with_kwargs=True)
+    try:
+        assert sweep(base.model, base.tokenizer, swept, max_new_tokens=6) == whole
+    finally:
+        hook.remove()
+    assert refused
 
 
 def test_no_requests_no_replies(base: Base) -> None:

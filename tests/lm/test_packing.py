@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
 from engine.lm.activations import OffsetsForm
 from engine.lm.captured import rounded
@@ -79,6 +80,39 @@ def test_losses_and_gradients_are_those_of_padded_rows(
         torch.testing.assert_close(packed_grads[name], grad, atol=2e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("share", [0.5, 1e-5])
+def test_gradients_of_a_mean_over_many_tokens_do_not_vanish_in_fp16(
+    tiny_base: Path, encoded: list[Encoded], share: float
+) -> None:
+    """Of the 100,000 reply tokens of a large batch each has a share that fp16 would round to little."""
+    found = []
+    for dtype in (torch.float32, torch.float16):
+        model = load_base(str(tiny_base)).model.to(dtype)
+        form = LoraForm(model, SHAPE.model_copy(update={"dropout": 0.0}))
+        with Lanes(model, 1) as lanes:
+            made = Passes(lanes, form, pad_id=0, say=lambda _: None)
+            rows = [Drill(0, row) for row in encoded[:2]]
+            found.append(made.gradients(drawn(form, 1), rows, [share])[1])
+    right, ours = (torch.cat([one.flatten() for one in grads.values()]) for grads in found)
+    assert float((ours - right).norm() / right.norm()) < 0.02
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="Only a GPU works on while Python does.")
+@pytest.mark.parametrize("tokens", [300, 100_000])
+def test_a_step_waits_for_no_gpu(tiny_base: Path, encoded: list[Encoded], tokens: int) -> None:
+    """Whole and cut into micro-batches, some of which hold a part of the adapters."""
+    form = LoraForm(load_base(str(tiny_base)).model, SHAPE)
+    rows, stacked = drills(encoded, 6), {name: one.cuda() for name, one in drawn(form, 6).items()}
+    with passes(tiny_base, form, packed=True, tokens=tokens) as made:
+        made.gradients(stacked, rows, [0.1] * 6)  # the first time kernels are compiled
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            made.gradients(stacked, rows, [0.1] * 6)
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
+
 def test_a_step_with_room_to_spare_is_the_step(tiny_base: Path, encoded: list[Encoded]) -> None:
     """What a GPU records: sizes rounded up, with padding, labels of no weight and dialogues of no length."""
     form = LoraForm(load_base(str(tiny_base)).model, SHAPE)
@@ -105,6 +139,17 @@ def test_a_step_with_room_to_spare_is_the_step(tiny_base: Path, encoded: list[En
         torch.testing.assert_close(room_grad, grad, atol=2e-6, rtol=1e-4)
 
 
+def test_room_to_spare_makes_no_dialogue_as_long_as_a_row(encoded: list[Encoded]) -> None:
+    """Where dialogues are laid side by side for attention, each takes the room of the longest."""
+    for count in (1, 2, 20, 60):
+        bins = [[Drill(0, row) for row in (encoded * 3)[:count]]]
+        tight = layout_of(bins, adapters=1, packed=True)
+        room = rounded(tight)
+        padding = room.width - sum(len(row.dialogue) for row in bins[0])
+        assert len(bins[0][-1].dialogue) + padding <= room.longest
+        assert room.longest <= 2 * (tight.longest + padding)
+
+
 def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     low, high = x.chunk(2, dim=-1)
     return x * cos.unsqueeze(1) + torch.cat([-high, low], dim=-1) * sin.unsqueeze(1)
@@ -126,6 +171,26 @@ def test_attention_in_its_short_form_gives_what_it_gave(tiny_base: Path, encoded
         out = model.get_decoder()(input_ids=batch.ids, position_ids=batch.places, use_cache=False, **more)
         results.append(out.last_hidden_state)
     torch.testing.assert_close(results[1], results[0], atol=1e-5, rtol=1e-5)
+
+
+def test_layers_that_turn_nothing_keep_their_own_way() -> None:
+    """As in SmolLM3, one layer of which looks like the others and knows no positions."""
+    config = SmolLM3Config(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        intermediate_size=48, vocab_size=50, no_rope_layers=[1, 0], pad_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = SmolLM3ForCausalLM(config).eval()
+    assert plain_attention(model)
+    begins = torch.tensor([0, 7, 12], dtype=torch.int32)
+    places = torch.tensor([[*range(7), *range(5)]])
+    ids = torch.arange(1, 13).unsqueeze(0)
+    apart = [model.get_decoder()(input_ids=ids[:, a:b]).last_hidden_state for a, b in ((0, 7), (7, 12))]
+    shorten(model, turned)
+    prefer_packed(model)
+    out = model.get_decoder()(input_ids=ids, position_ids=places, use_cache=False, **begins_of(begins, 7))
+    torch.testing.assert_close(out.last_hidden_state, torch.cat(apart, dim=1), atol=1e-5, rtol=1e-5)
+    assert ["forward" in layer.self_attn.__dict__ for layer in model.get_decoder().layers] == [True, False]
 
 
 def test_training_packed_ends_as_training_padded(tiny_base: Path, encoded: list[Encoded]) -> None:

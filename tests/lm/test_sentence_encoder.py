@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from engine.lm.embedding_file import DIMENSIONS
 from engine.lm.scorer_choice import usual
@@ -48,6 +49,23 @@ def test_company_changes_a_vector_by_rounding_only(
     assert np.abs(together - encoder.encode(rows)).max() < 1e-6
     backwards = encoder.encode(rows[::-1])[::-1]
     assert np.abs(together - backwards).max() < 1e-6
+
+
+def test_texts_that_do_not_fit_together_are_encoded_by_halves(encoder: SentenceEncoder) -> None:
+    rows = encoder.tokenize(["on", "off", "on off", "on on"] * 6)
+    together, sizes = encoder.encode(rows), list[int]()
+
+    def refuse(_: object, __: object, given: dict[str, torch.Tensor]) -> None:
+        sizes.append(given["input_ids"].shape[0])
+        if sizes[-1] > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = encoder._model.register_forward_pre_hook(refuse, with_kwargs=True)
+    try:
+        assert np.abs(together - encoder.encode(rows)).max() < 1e-6
+    finally:
+        hook.remove()
+    assert sizes == [12, 6, 3, 3, 6, 3, 3] * 2
 
 
 def test_nothing_is_padded_and_no_batch_is_larger_than_told(

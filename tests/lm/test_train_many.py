@@ -11,6 +11,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.lm.encode import Encoded
+from engine.lm.memory import bytes_of_a_step, is_out_of_memory
 from engine.lm.packing import Drill
 from engine.lm.passes import Passes
 from engine.lm.train import Lesson
@@ -86,6 +87,26 @@ def test_a_bank_that_runs_out_of_memory_goes_on_in_smaller_parts(
     assert_same_weights(expected, got)
 
 
+def test_validation_that_runs_out_of_memory_goes_on_in_smaller_parts(
+    tiny_base: Path, encoded: list[Encoded]
+) -> None:
+    """Training left room for its own parts; judging computes more at once, beside what training holds."""
+    settings = replace(SETTINGS, epochs=1)
+    expected = Training(tiny_base, settings).fit_all([Lesson("ada", encoded[:4], encoded[4:12])])
+    training = Training(tiny_base, settings)
+    longest = max(len(row) for row in encoded[4:12])
+
+    def refuse(_: object, __: object, given: dict[str, torch.Tensor]) -> None:
+        if not torch.is_grad_enabled() and given["input_ids"].numel() > 1.2 * longest:
+            raise torch.OutOfMemoryError("no room")
+
+    training.base.model.get_decoder().register_forward_pre_hook(refuse, with_kwargs=True)
+    got = training.fit_all([Lesson("ada", encoded[:4], encoded[4:12])])
+    assert any("Out of memory" in line for line in training.said)
+    assert got[0].val_losses == pytest.approx(expected[0].val_losses, abs=1e-4)
+    assert_same_weights(expected, got)
+
+
 def test_one_dialogue_that_does_not_fit_is_an_error_that_says_so(
     tiny_base: Path, encoded: list[Encoded]
 ) -> None:
@@ -97,6 +118,28 @@ def test_one_dialogue_that_does_not_fit_is_an_error_that_says_so(
     training.base.model.get_decoder().register_forward_pre_hook(refuse)
     with pytest.raises(EngineError, match="not enough memory to train on one dialogue"):
         training.fit(encoded)
+
+
+@pytest.mark.parametrize(
+    ("words", "full"),
+    [
+        ("CUDA error: out of memory", True),
+        ("Triton Error [CUDA]: out of memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("CUDA error: an illegal memory access was encountered", False),
+    ],
+)
+def test_a_full_card_is_known_by_what_drivers_and_libraries_say(words: str, full: bool) -> None:
+    assert is_out_of_memory(RuntimeError(words)) == full
+
+
+def test_a_step_takes_no_more_than_a_small_card_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {"mem_get_info": (3 << 30, 8 << 30), "memory_reserved": 2 << 30, "memory_allocated": 1 << 30}
+    for name, value in free.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
+    assert bytes_of_a_step(torch.device("cuda")) == 2 << 30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (60 << 30, 80 << 30))
+    assert bytes_of_a_step(torch.device("cuda")) == bytes_of_a_step(torch.device("cpu"))
 
 
 def test_a_step_of_many_large_adapters_is_taken_in_groups_that_memory_holds(
@@ -114,7 +157,7 @@ def test_a_step_of_many_large_adapters_is_taken_in_groups_that_memory_holds(
     monkeypatch.setattr(Passes, "gradients", counted)
     training = Training(tiny_base, settings)
     together = training.fit_all(lessons)
-    monkeypatch.setattr("engine.lm.train._BYTES_A_GROUP", 2 * 8 * 4 * training.parameters_each)
+    monkeypatch.setattr("engine.lm.memory._MOST_OF_A_STEP", 2 * 8 * 4 * training.parameters_each)
     groups.clear()
     apart = Training(tiny_base, settings).fit_all(lessons)
     assert groups == [2, 2, 1]

@@ -52,6 +52,7 @@ def test_failed_checks_are_said_everywhere(
     assert "--map time=COLUMN" in found["data: order in time"].hint
     page = open_page(ws, "data")
     assert "the future is known" in texts(page)
+    assert "--map" not in texts(page)  # a page names its own controls, not a command's flags
     assert "1 test dialogue in train or history too" in [one.label for one in page.expander]
     finish(ws, "unified", per_persona=2)
     assert set(told) <= set(compare_variants(ws)["warnings"])

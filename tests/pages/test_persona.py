@@ -9,13 +9,13 @@ import pytest
 
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import signed_points
-from engine.data import load_dataset
+from engine.data import load_dataset, load_splits
 from engine.results import store
 from engine.show.persona.table import persona_gains, wide
 from pages.shared import aside, frame
 from tests.pages.conftest import Open, texts
 from tests.persona_study import leave_clusters, make_study
-from tests.sample_study import prepare_world
+from tests.sample_study import finish, prepare_world
 from tests.workspaces import count_as_taken_in
 
 
@@ -42,6 +42,25 @@ def test_without_data_and_without_scores_the_page_leads_on(
     assert "Nothing is scored yet" in seen
     assert load_dataset(ws).personas[0].character in seen  # type: ignore[operator]
     assert app.button(key="persona_run_clustering").label == "Cluster the personas"
+
+
+def test_who_is_judged_nowhere_is_told_where_her_dialogues_lie(open_page: Open, tmp_path: Path) -> None:
+    ws = prepare_world(tmp_path / "apart", personas=6, dialogues=6, split="by-persona")
+    finish(ws, "unified", "base", per_persona=2)
+    splits = load_splits(ws).assignment
+    hers = next(one for one in load_dataset(ws).dialogues if splits[one.dialogue_id] == "train")
+    seen = texts(open_page(ws, "persona", persona=hers.persona_id))
+    assert "has no score in embedding similarity on validation: her dialogues are in train" in seen
+    assert "what was imported" not in seen
+
+
+def test_two_personas_form_no_clusters_and_no_page_offers_any(open_page: Open, tmp_path: Path) -> None:
+    ws = prepare_world(tmp_path / "two", personas=2, dialogues=6)
+    for page, asked in (("persona", {}), ("data", {"view": "clusters"})):
+        app = open_page(ws, page, **asked)
+        assert "clusters need 3 personas or more" in texts(app)
+        assert not app.error
+        assert "Clustering" not in texts(app)
 
 
 def test_a_map_is_shown_before_anything_is_scored(open_page: Open, prepared: Workspace) -> None:

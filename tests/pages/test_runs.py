@@ -222,9 +222,9 @@ def test_the_queue_has_an_order_that_can_be_changed(
     running, second, third = [entry.record.run_id for one in plans for entry in jobs.submit(prepared, one)]
     try:
         app = open_page(prepared, "runs", run=running)
-        assert "2 runs in the queue; each starts by itself" in texts(app)
+        assert "2 runs waiting; each starts by itself" in texts(app)
         change_machine(prepared, training_slots=0)
-        assert "2 runs in the queue; paused" in texts(app.run())
+        assert "2 runs waiting; paused" in texts(app.run())
         app.button(key=f"runs_first_{third}").click().run()
         queued = [record.run_id for record in jobs.list_runs(prepared) if record.state == "queued"]
         assert queued == [third, second]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.results.variants import Origin, Outlay, Variant, outlays
+from engine.strategies.budgets import MATCHED_TO
 
 
 def variant(name: str, run_id: str, parameters: int = 0, seconds: float | None = None) -> Variant:
@@ -44,6 +45,12 @@ def test_memories_over_an_adapter_cost_the_adapter_and_what_it_is_built_on() -> 
 
 def test_a_run_met_twice_counts_once() -> None:
     assert outlays(MADE, ORIGINS)["mixture"] == Outlay(500, 90.0)
+
+
+def test_a_control_does_not_cost_what_it_is_matched_to() -> None:
+    made = (*MADE, variant("unified~hybrid-steps", "c", 100, 80.0))
+    found = outlays(made, {**ORIGINS, "c": origin(**{MATCHED_TO: "h"})})
+    assert found["unified~hybrid-steps"] == Outlay(100, 80.0)
 
 
 def test_a_training_without_a_time_leaves_the_time_open() -> None:

@@ -42,6 +42,14 @@ def test_defaults_come_first_and_another_ground_begins_anew() -> None:
     assert {one.variant_id for one in name_variants(entries, origins) if one.variant == "x"} == {"c"}
 
 
+def test_an_imported_study_takes_no_name_from_a_run_made_here() -> None:
+    entries = [declared("a", "x", at=1, default=False), declared("b", "x", at=2)]
+    made = Origin("x", 1, 0, "data", "base", {"rank": 4}, {})
+    imported = Origin("import-study", 1, 0, "", "published", {}, {})
+    origins = {entries[0].run_id: made, entries[1].run_id: imported}
+    assert [one.variant for one in name_variants(entries, origins)] == ["x", "x@b"]
+
+
 def test_the_reference_keeps_its_name_against_defaults() -> None:
     entries = [declared("a", "unified", at=1, default=False), declared("b", "unified", at=2)]
     origins = {

@@ -154,6 +154,16 @@ def test_a_run_whose_pid_was_reused_is_lost_at_the_next_look(ws: Workspace) -> N
     assert read_status(ws.run_folder(run_id)).state == "lost"
 
 
+def test_a_run_that_dies_of_a_fault_says_where_and_lists_no_modules(ws: Workspace) -> None:
+    run_id = launch(ws, ticks=10_000, pause=0.05)
+    os.kill(at_work(ws, run_id).pid or 0, signal.SIGSEGV)
+    (ended,) = end_of(ws, run_id)
+    assert ended.state == "failed"
+    assert "ended by SIGSEGV" in (ended.error or "")
+    assert 'File "' in (ended.error or "")
+    assert "Extension modules" not in (ended.error or "")
+
+
 def test_a_run_outlives_its_supervisor_and_moves_the_queue_in_its_place(ws: Workspace) -> None:
     with held(ws):
         run_id, follower = launch(ws, ticks=3), launch(ws, ticks=2)

@@ -16,7 +16,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.runs import manifest
 from engine.runs.context import WRITE_SECONDS, RunContext
-from engine.runs.processes import identity
+from engine.runs.processes import identity, place_of
 from engine.runs.runfolder import (
     RunSpec,
     Status,
@@ -71,7 +71,7 @@ def test_spec_and_status_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_spec(tmp_path) == spec
     status = Status(state="running", worker=identity(), progress=0.5, seconds=2.0)
     write_status(tmp_path, status)
-    assert read_status(tmp_path) == status
+    assert read_status(tmp_path) == replace(status, place=place_of(tmp_path))
     assert alive(status)
 
 
@@ -161,6 +161,8 @@ def test_the_end_of_a_log_is_read_without_the_rest(tmp_path: Path) -> None:
         append_line(tmp_path / "log.txt", f"line {number}")
     assert read_log(tmp_path, last_lines=2) == ["line 4998", "line 4999"]
     assert len(read_log(tmp_path)) == 5000
+    append_line(tmp_path / "log.txt", long := "word " * 5000)
+    assert read_log(tmp_path, last_lines=2) == ["line 4999", long]
 
 
 def test_what_a_step_declares_ends_in_the_manifest(ws: Workspace) -> None:

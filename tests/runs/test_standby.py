@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
 from engine.core.paths import Workspace
-from engine.runs import jobs, slots, standby
+from engine.runs import jobs, leases, slots, standby
 from engine.runs.processes import ProcessIdentity, running
 from engine.runs.records import find
 from engine.runs.runfolder import read_events, read_status
@@ -71,6 +72,41 @@ def test_a_run_asked_for_from_elsewhere_starts_afresh(ws: Workspace, monkeypatch
     later = launch(ws, ticks=3)
     assert find(ws, later).status.supervisor != who
     assert finish(ws, later) != [first]
+
+
+def test_who_stands_by_in_a_workspace_is_given_no_run_of_its_copy(ws: Workspace, tmp_path: Path) -> None:
+    finish(ws, launch(ws, ticks=2))
+    who = standing_by(ws)
+    copy = Workspace(shutil.copytree(ws.root, tmp_path / "copy"))
+    later = launch(copy, ticks=3)
+    assert find(copy, later).status.supervisor != who
+    finish(copy, later)
+    assert standing_by(copy) != who
+    assert standing_by(ws) == who
+
+
+def test_a_gpus_worker_is_forked_and_begins_anew_where_its_driver_does_not_answer(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that has not begun outlives a fork. The one asked for here answers nobody: there is none."""
+    monkeypatch.setenv(leases.FOLDER, str(tmp_path / "leases"))
+    monkeypatch.setattr(slots, "gpus", lambda: ("gpu-a",))
+
+    def cards(run_id: str) -> list[str]:
+        return [event["card"] for event in read_events(ws.run_folder(run_id)) if event["kind"] == "loaded"]
+
+    first = launch(ws, ticks=2)
+    (loader,) = finish(ws, first)
+    later = launch(ws, ticks=3)
+    assert finish(ws, later) == [loader]
+    assert read_status(ws.run_folder(later)).device == "gpu-a"
+    assert cards(first) == cards(later) == ["a"]
+    monkeypatch.setenv("SLOW_TO_LOAD_TORCH", "1")
+    anew = launch(ws, ticks=4)
+    (loader,) = finish(ws, anew)
+    status = read_status(ws.run_folder(anew))
+    assert status.worker is not None
+    assert (loader, cards(anew)) == (status.worker.pid, ["a"])
 
 
 @pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGTERM])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -59,6 +60,13 @@ def test_a_state_has_a_sign_and_says_how_far_it_came(ws: Workspace) -> None:
     assert run_words.state_words(record) == "\N{MULTIPLICATION X} Failed at 37 %"
     assert run_words.state_words(record, how_far=False) == "\N{MULTIPLICATION X} Failed"
     assert run_words.against_estimate(record) == "42 s"
+
+
+def test_what_waits_in_vain_is_told_apart(ws: Workspace) -> None:
+    record = _left(ws, "count")
+    assert run_words.waiting([record, record]) == "2 runs waiting"
+    assert run_words.waiting([record, replace(record, blocked=True)]) == "2 runs waiting, 1 blocked"
+    assert run_words.title_of("import-study") == "Published study"
 
 
 def test_the_command_asks_for_the_very_run(ws: Workspace) -> None:

@@ -29,6 +29,7 @@ from engine.stats.forecast import detectable
 from engine.stats.inference import infer
 from engine.stats.pairing import Pairing, Valued, by_persona, index, pair
 from engine.stats.shares import wilson
+from engine.stats.verdicts import verdict
 from tests.stats.leaderboards import Options, leaderboard
 
 DIFFERENCES = st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=2, max_size=40)
@@ -151,9 +152,11 @@ def test_no_difference_at_all() -> None:
 
 
 def test_the_same_difference_everywhere_is_judged_by_its_sign() -> None:
-    few, some, many = (compare(pairing_of([0.1] * n)) for n in (2, 5, 200))
+    few, five, six, many = (compare(pairing_of([0.1] * n)) for n in (2, 5, 6, 200))
     assert (few.ci_low, few.ci_high, few.p) == (None, None, 0.5)
-    assert (some.ci_low, some.ci_high) == pytest.approx((0.1, 0.1))
+    assert (five.ci_low, five.ci_high, five.p) == (None, None, 0.0625)
+    assert verdict(five.as_json()) == "not clear"  # also of a control, which no family corrects
+    assert (six.ci_low, six.ci_high, six.p) == pytest.approx((0.1, 0.1, 0.03125))
     assert many.p is not None
     assert many.p < 1e-50
     assert few.reason == many.reason == NO_SPREAD

@@ -49,7 +49,7 @@ def freeze(
     """Write down what test will be asked, and return it.
 
     `variants` are by default all that compete on val, `primary` the study's primary metric; `margin` is how
-    much better a persona must be to count, a fraction. Raises EngineError for names nobody knows, for a
+    much better a persona must be to count, in its unit. Raises EngineError for names nobody knows, for a
     margin below 0, and for verdicts that were read already. Side effect: appends to data/frozen.jsonl.
     """
     refuse_if_read_only(ws, "freeze a plan")
@@ -121,7 +121,8 @@ def _table(ws: Workspace, plan: Frozen, metric: str) -> dict[str, Mapping[str, A
     try:
         there = compare_variants(ws, metric=metric, split="val", **asked)
         names = [row["variant"] for row in there["rows"] if row["variant_id"] in plan.variants]
-        margin = plan.margins["better"] if METRICS[metric].unit == "fraction" else 0.0
+        alike = METRICS[metric].unit == METRICS[plan.primary].unit
+        margin = plan.margins["better"] if alike else 0.0
         found = (
             compare_variants(ws, metric=metric, split="test", variants=names, margin=margin, **asked)
             if names

@@ -29,8 +29,9 @@ TESTS: Final[Mapping[str, Any]] = {
 class Frozen:
     """One plan. `variants` maps ids to names, `further` are the metrics beside the primary one.
 
-    `margins` are fractions: more than which a persona counts as better, and a loss as catastrophic. `looks`
-    is how many verdicts on these test dialogues, none of them planned here, had been read before.
+    `margins` are more than which a persona counts as better, in the primary metric's unit, and a loss as
+    catastrophic, a fraction. `looks` is how many verdicts on these test dialogues, none of them planned here,
+    had been read before.
     `reference_id` tells the reference whatever it is called later; plans of earlier versions name it only.
     """
 

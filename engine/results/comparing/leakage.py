@@ -70,10 +70,12 @@ class _Place:
 def audit(ws: Workspace, found: Found, variants: Collection[str]) -> Leakage | None:
     """Return the audit of a table (of `compare_variants`) for some of its variants.
 
-    None where there is nothing to audit: published scores without dialogues, or a statistic of the whole set.
+    None where there is nothing to audit: published scores without dialogues, a statistic of the whole set, or
+    answers that are labels or ratings, of which each stands in everybody's history.
     """
     metric = metrics.chosen(ws, found["metric"])
-    places = {} if metric.total is not None else _places(ws, found["split"])
+    is_void = metric.total is not None or "label_accuracy" in metrics.of_study(ws)
+    places = {} if is_void else _places(ws, found["split"])
     rows = [row for row in found["rows"] if row["variant"] in variants and row["delta"] is not None]
     scores = store.score_table(ws, metric=metric.name, split=found["split"], protocol=found["protocol"])
     scores = scores[scores["example_id"].isin(list(places))]

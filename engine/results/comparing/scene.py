@@ -164,8 +164,8 @@ class NotScored(EngineError):
 def set_scene(
     ws: Workspace, *, metric: str | None, split: str, protocol: str | None, reference: str | None
 ) -> Scene:
-    """Return the scene asked for; else the newest protocol with the reference, today's base before others,
-    and the study's primary metric.
+    """Return the scene asked for; else the newest protocol with the reference, what was scored here before
+    what was imported and today's base before others, and the study's primary metric.
 
     Raises NotScored where nothing is, EngineError for names nobody knows and for a reference scored under
     another protocol only.
@@ -178,7 +178,10 @@ def set_scene(
     repeated = repeats(seen.variants.values(), seen.origins)
     base = _todays_base(ws)
     newest = dict.fromkeys(str(name) for name in scored["protocol"])
-    known = sorted(newest, key=lambda name: not _stands_on(seen.protocols[name], base))
+    fields = seen.protocols
+    known = sorted(
+        newest, key=lambda name: (bool(fields[name].get("imported")), not _stands_on(fields[name], base))
+    )
     protocol = _todays_name(protocol, known, seen.protocols)
     if protocol is not None and protocol not in known:
         raise unknown_name("protocol", protocol, known)

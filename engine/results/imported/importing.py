@@ -109,7 +109,6 @@ def _spec(study: Study, fields: Mapping[str, Any]) -> RunSpec:
         data_hash="",
         base=str(base or "published"),
         protocol=dict(fields),
-        changed=("files",),
         created_at=now(),
     )
 

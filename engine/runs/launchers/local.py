@@ -120,12 +120,14 @@ def fork(
     run_id: str,
     attempt: int,
     *,
+    environment: Mapping[str, str],
     keys: Collection[str] = (),
+    fit: Callable[[], bool],
 ) -> Child:
     """Fork what is to do the same as `python -m module ROOT RUN ATTEMPT` and is `do`; it waits at its gate.
 
-    It begins with all that this process has loaded, and of its keys with those of these names. Raises
-    EngineError when the system refuses.
+    It begins with all that this process has loaded, and of its keys with those of these names; where it is
+    not `fit` to do so, it becomes that command. Raises EngineError when the system refuses.
     """
     entrance, gate = os.pipe()
     try:
@@ -143,6 +145,9 @@ def fork(
                 os.setsid()
                 be_known_as(module, ws, run_id, attempt)
                 keyring.use(keys)
+                os.environ.update(environment)
+                if not fit():
+                    _become([*module.split(), str(ws.root), run_id, str(attempt)], keys)
                 exit_code = do(str(ws.root), run_id, str(attempt))
         except SystemExit as asked:
             exit_code = asked.code if isinstance(asked.code, int) else 1
@@ -151,6 +156,15 @@ def fork(
         leave(exit_code)
     os.close(entrance)
     return Child(pid, gate)
+
+
+def _become(words: Sequence[str], keys: Collection[str]) -> NoReturn:
+    """Let `python -m WORDS` take the place of this process, handing it the keys of these names."""
+    entrance, pipe = os.pipe()
+    keyring.hand_on(os.fdopen(pipe, "wb"), keys)
+    os.dup2(entrance, 0)
+    os.chdir(REPOSITORY)
+    os.execve(sys.executable, [sys.executable, "-m", *words], inherited())
 
 
 def divide() -> bool:

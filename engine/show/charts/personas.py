@@ -142,6 +142,7 @@ def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric: 
         .encode(
             x=alt.X(
                 "difference:Q", title=None,
+                scale=alt.Undefined if values.any() else alt.Scale(domain=[-1, 1]),
                 axis=alt.Axis(grid=False, tickMinStep=1 if metric.in_points else 0, tickCount=8),
             ),
             y=alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.6, top])),

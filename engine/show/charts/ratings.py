@@ -27,7 +27,7 @@ def ratings_chart(ratings: Sequence[Rating]) -> Chart:
         }
         for one in ratings
     )
-    axis = alt.Axis(labelLimit=190, domain=False, ticks=False)
+    axis = alt.Axis(labelLimit=190, labelFlush=False, domain=False, ticks=False)
     y = alt.Y("variant:N", sort=[one.name for one in ratings], title=None, axis=axis)
     tooltip = tips(variant="Variant", words="Rating", interval="95 % interval", votes="Votes")
     base = alt.Chart(frame).encode(y=y, tooltip=tooltip)

@@ -207,7 +207,14 @@ def _names(field: str = "variant:N", *, bold: bool = True) -> alt.Y:
     """The vertical axis of names in the order of the rows."""
     test = f"datum.value === {_BOLD}"
     weight: Any = alt.condition(test, alt.value("bold"), alt.value("normal")) if bold else alt.Undefined
-    axis = alt.Axis(labelLimit=190, labelOverlap=False, domain=False, ticks=False, labelFontWeight=weight)
+    axis = alt.Axis(
+        labelLimit=190,
+        labelFlush=False,
+        labelOverlap=False,
+        domain=False,
+        ticks=False,
+        labelFontWeight=weight,
+    )
     return alt.Y(field, sort=alt.EncodingSortField("place", op="min"), title=None, axis=axis)
 
 

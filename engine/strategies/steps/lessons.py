@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.core import cuts
 from engine.core.errors import EngineError
+from engine.core.kept import is_kept, make_room, on_disk
 from engine.core.paths import folder_name
 from engine.core.types import Dataset, Dialogue, Message, Split, Splits
 from engine.data.dataset import load_dataset, load_splits, subset_of
@@ -24,7 +25,7 @@ from engine.lm.shape import LoraShape
 from engine.lm.train import Hooks, Lesson, Trained, TrainSettings
 from engine.lm.window import newest, window_of
 from engine.runs.context import RunContext
-from engine.runs.runfolder import read_spec
+from engine.runs.runfolder import fingerprint, read_spec
 from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.augment import augmented_for
 from engine.strategies.steps.recalling import recalled, rows_of, shown
@@ -34,6 +35,8 @@ _WANTED_STEPS, _MOST_AT_ONCE, _USUAL_EPOCHS = 600, 8, 3
 _SETTINGS = tuple(TrainSettings.__dataclass_fields__)
 Rows = Mapping[str, Mapping[str, Sequence[Encoded]]]
 """Persona -> "train" and "val" -> encoded dialogues. Other people's validation dialogues are under ""."""
+_Fitting = tuple[list[Encoded], bool]
+_SETS_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ def training_dialogues(
     told, domain = shown(context), domain_of(context.workspace)
     memories = recalled(context, told, wanted) if told.memories else {}
     room = window_of(base.model) - taken
+    encoded = {} if told.memories else _encoded(context, base, domain, [one for one, _ in wanted], room)
     rows: dict[str, dict[str, list[Encoded]]] = {}
     cut = Counter[str]()
     for dialogue, split in wanted:
@@ -126,7 +130,7 @@ def training_dialogues(
             longest = context.spec.protocol["max_new_tokens"]
             made_of, was_cut = rows_of(base, domain, dialogue, memories, max_new_tokens=longest)
         else:
-            made_of, was_cut = _within(base, domain, dialogue, room)
+            made_of, was_cut = encoded[dialogue.dialogue_id]
         if was_cut:
             cut[cuts.DIALOGUES if made_of else cuts.UNREAD] += 1
         owner = "" if split == "val" and splits.scheme == "by-persona" else dialogue.persona_id
@@ -170,7 +174,25 @@ def train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) -
         yield from ids if history is None else ids[-history:]
 
 
-def _within(base: Base, domain: Domain, dialogue: Dialogue, room: int) -> tuple[list[Encoded], bool]:
+def _encoded(
+    context: RunContext, base: Base, domain: Domain, dialogues: Sequence[Dialogue], room: int
+) -> dict[str, _Fitting]:
+    """Return what dialogues are trained on, by their ids; most runs of a study train on the same ones."""
+
+    def made() -> dict[str, _Fitting]:
+        return {one.dialogue_id: _within(base, domain, one, room) for one in dialogues}
+
+    if not context.spec.base_fingerprint:
+        return made()
+    texts = {one.dialogue_id: chat(system_text(domain, meta=one.meta), one.messages) for one in dialogues}
+    made_from = (context.spec.base_fingerprint, str(room), fingerprint(texts, 64))
+    name = f"encoded-{fingerprint(made_from, 8)}"
+    if not is_kept(context.workspace, name, made_from):
+        make_room(context.workspace, "encoded", most=_SETS_KEPT)
+    return on_disk(context.workspace, name, made_from, dict[str, _Fitting], made)
+
+
+def _within(base: Base, domain: Domain, dialogue: Dialogue, room: int) -> _Fitting:
     """Return what a dialogue is trained on in so many tokens, and whether it was too long as a whole.
 
     Too long, it is its newest turns, or nothing.

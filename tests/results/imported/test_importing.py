@@ -22,8 +22,10 @@ from engine.results.imported import import_study, import_upload
 from engine.results.study import standing
 from engine.results.trees.tree_check import read_tree
 from engine.runs.jobs import list_runs
+from engine.show.report.gathering import gather
 from engine.strategies.plan import plan
 from tests.results.imported.published import CLUSTERED, PERSONAS, put, write_study
+from tests.sample_study import finish, prepare_world
 from tests.workspaces import make_workspace
 
 
@@ -185,6 +187,19 @@ def test_a_workspace_with_other_personas_is_warned_and_keeps_its_own_apart(
     assert not found.created_workspace
     assert ws.config.read_bytes() == before
     assert any("12 of the study's 12 personas are not in this workspace" in one for one in found.warnings)
+
+
+def test_what_was_scored_here_is_shown_before_what_was_published_later(tmp_path: Path, study: Path) -> None:
+    ws = prepare_world(tmp_path / "own", personas=5, dialogues=6)
+    finish(ws, "unified", "retrieval", per_persona=2)
+    own = compare_variants(ws, split="test")
+    published = import_study(ws, study)
+    later = compare_variants(ws, split="test")
+    assert later["protocol"] == own["protocol"]
+    assert [row["variant"] for row in later["rows"]] == [row["variant"] for row in own["rows"]]
+    assert [one.protocol for one in gather(ws).compared] == [own["protocol"], published.protocol]
+    there = compare_variants(ws, split="test", protocol=published.protocol)
+    assert there["reference"].startswith("unified@")
 
 
 # --- bad input

@@ -42,6 +42,30 @@ def own(spec: RunSpec) -> dict[str, Any]:
     return {"kind": "own", "run": spec.run_id}
 
 
+def test_dialogues_are_encoded_once_for_all_runs_on_the_same_base(ws: Workspace) -> None:
+    """They are read where they were kept, made anew where that is damaged or of other data."""
+    base = load_base(str(read_json(ws.config)["base"]))
+    one, other, nobodys = (
+        RunContext(ws, RunSpec("per-persona", 1, parameters, 0, "", "", base_fingerprint=mark))
+        for parameters, mark in (({}, "a"), ({"history": 3}, "a"), ({}, ""))
+    )
+    personas = {row.persona_id for row in load_dataset(ws).personas}
+
+    def kept() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in ws.cache.glob("encoded-*")}
+
+    wanted = lessons.training_dialogues(nobodys, base, personas)
+    assert not kept()
+    assert lessons.training_dialogues(one, base, personas) == wanted
+    ((name, written),) = kept().items()
+    (ws.cache / name).write_bytes(written.replace(b"true", b"false", 1))
+    assert lessons.training_dialogues(one, base, personas) == wanted
+    assert kept() == {name: written}
+    assert lessons.training_dialogues(other, base, personas) != wanted
+    assert len(kept()) == 2
+    assert lessons.training_dialogues(one, base, personas) == wanted
+
+
 @pytest.mark.parametrize(
     ("parameters", "orders"),
     [
