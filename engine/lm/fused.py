@@ -18,6 +18,7 @@ from torch.nn.functional import rms_norm
 from transformers import PreTrainedModel
 
 from engine.core.errors import first_line
+from engine.lm.memory import is_out_of_memory
 
 _PROBED_ROWS = 8
 _TOLERANCE, _ROUGH_TOLERANCE = 1e-4, 3e-2
@@ -39,6 +40,8 @@ def _kernels(device: torch.device) -> ModuleType | None:
 
         gpu_kernels.Gated.apply(*torch.ones(2, 1, device=device))
     except refusals() as error:
+        if is_out_of_memory(error):  # whoever asks takes less, and asks again
+            raise
         said = f"Kernels are not compiled on this machine: {first_line(error)}"
         warnings.warn(said, RuntimeWarning, stacklevel=2)
         return None

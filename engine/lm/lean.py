@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from engine.core.errors import EngineError, first_line
 from engine.lm.fused import Norm, fed_forward, is_norm, kernels_on, normalised, refusals, rms_norm_at_once
 from engine.lm.last_layer import key_value_shape
+from engine.lm.memory import is_out_of_memory
 from engine.lm.tail import TOLERANCE
 
 _TURN = "apply_rotary_pos_emb"
@@ -99,6 +100,8 @@ def _with_kernels(model: PreTrainedModel, plain: Ways) -> Ways:
         swaps = [*(_of_norms(model, kernel_lean.normed) or plain.swaps), *_of_gates(model), *_of_turns(model)]
         return Ways(tuple(swaps), _factors(model), _attention(model))
     except refusals() as error:
+        if is_out_of_memory(error):  # whoever asks takes less, and asks again
+            raise
         said = f"This card answers without kernels: {first_line(error)}"
         warnings.warn(said, RuntimeWarning, stacklevel=2)
         return plain

@@ -168,12 +168,11 @@ class Trainer:
             for name in starts[0]
         }
         self._optimizer = StackedAdamW(drawn, weight_decay=settings.weight_decay)
-        self._bytes_a_step = bytes_of_a_step(model.device)
         packs = bool(getattr(form, "packs", False)) and plain_attention(model)
         self._packed = packs and (model.device.type in KERNEL_DEVICES if packed is None else packed)
         self._places = [_Place() for _ in self.lessons]
         self._orders: dict[int, tuple[int, list[list[int]]]] = {}
-        self._rounds = 0
+        self._rounds, self._bytes_a_step = 0, 0
         self._unread: list[tuple[int, int, list[_Told]]] = []
         self.seconds = 0.0
 
@@ -195,6 +194,7 @@ class Trainer:
         """
         self.model.eval()
         self._restore()
+        self._bytes_a_step = bytes_of_a_step(self.model.device)
         with Lanes(self.model, prepare=prefer_packed if self._packed else _prefer_short) as lanes:
             say = self.hooks.say
             self._train(Passes(lanes, self.form, pad_id=self.pad_id, say=say, packed=self._packed))

@@ -67,3 +67,8 @@ def test_without_a_pilot_the_command_says_how_to_start_one(run: Run) -> None:
     code, said, _ = run("pilot")
     assert (code, "python -m engine pilot per-persona --personas 20" in said) == (0, True)
     assert ask(run, "pilot") == {"pilots": []}
+
+
+def test_what_is_set_goes_before_a_pilot_s_usual_number(run: Run) -> None:
+    code, _, told = run("pilot", "per-persona", "--set", "personas=0")
+    assert (code, "personas" in told) == (1, True)

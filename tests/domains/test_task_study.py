@@ -23,6 +23,7 @@ from engine.results.comparing import freezing, frozen, looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import headline
 from engine.results.comparing.pairings import pairings
+from engine.results.comparing.pilots import pilots
 from engine.results.study import standing
 from engine.results.trees.tree_check import read_tree
 from engine.runs import answers
@@ -165,6 +166,14 @@ def test_a_plan_counts_by_a_margin_in_its_metrics_own_unit(
     assert planned.row is not None
     gains = -pairings(copy, found)["closer"].differences
     assert 0 < planned.row["wins"] == (gains > 1 + 1e-9).sum() < (gains > 0.01).sum()
+
+
+def test_a_pilot_says_what_a_point_of_it_is(ws: Workspace, tmp_path: Path) -> None:
+    copy = Workspace(Path(shutil.copytree(ws.root, tmp_path / "study", symlinks=True)))
+    in_process.do(copy, "per-persona", {"personas": 5, "epochs": 1, "max_new_tokens": 2})
+    (pilot,) = pilots(copy)
+    assert pilot.forecast is not None, pilot.reason
+    assert pilot.forecast.words[-1] == "A point is one percent of unified's MAE; less of it is a gain."
 
 
 def test_a_metric_that_few_personas_have_is_no_headline(ws: Workspace) -> None:

@@ -159,6 +159,23 @@ def test_every_short_way_is_found_and_the_model_says_the_same(dtype: torch.dtype
     assert (own - short).abs().max() <= (1e-5 if dtype == torch.float32 else 3e-2) * own.abs().max()
 
 
+def test_a_card_that_is_full_just_now_keeps_its_short_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smaller batch asks again; only what a card can never do is left out for good."""
+    sizes = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 60}
+    model = Qwen2ForCausalLM(Qwen2Config(hidden_size=32, intermediate_size=64, **sizes)).to(DEVICE).eval()
+    normed = kernel_lean.normed
+
+    def full(*_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(kernel_lean, "normed", full)
+    with kernels_here():
+        with pytest.raises(torch.OutOfMemoryError):
+            lean.ways(model)
+        monkeypatch.setattr(kernel_lean, "normed", normed)
+        assert lean.ways(model).with_factors is not None
+
+
 def test_replies_of_mixed_adapters_are_those_without_kernels(
     base: Base, tiny_base: Path, prompts: list[list[int]]
 ) -> None:

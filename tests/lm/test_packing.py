@@ -97,22 +97,6 @@ def test_gradients_of_a_mean_over_many_tokens_do_not_vanish_in_fp16(
     assert float((ours - right).norm() / right.norm()) < 0.02
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="Only a GPU works on while Python does.")
-@pytest.mark.parametrize("tokens", [300, 100_000])
-def test_a_step_waits_for_no_gpu(tiny_base: Path, encoded: list[Encoded], tokens: int) -> None:
-    """Whole and cut into micro-batches, some of which hold a part of the adapters."""
-    form = LoraForm(load_base(str(tiny_base)).model, SHAPE)
-    rows, stacked = drills(encoded, 6), {name: one.cuda() for name, one in drawn(form, 6).items()}
-    with passes(tiny_base, form, packed=True, tokens=tokens) as made:
-        made.gradients(stacked, rows, [0.1] * 6)  # the first time kernels are compiled
-        before = torch.cuda.get_sync_debug_mode()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            made.gradients(stacked, rows, [0.1] * 6)
-        finally:
-            torch.cuda.set_sync_debug_mode(before)
-
-
 def test_a_step_with_room_to_spare_is_the_step(tiny_base: Path, encoded: list[Encoded]) -> None:
     """What a GPU records: sizes rounded up, with padding, labels of no weight and dialogues of no length."""
     form = LoraForm(load_base(str(tiny_base)).model, SHAPE)

@@ -83,7 +83,7 @@ def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str
     from engine.results.comparing.pilots import pilots
 
     if name is not None:
-        given = {**read_settings(settings), "personas": personas}
+        given = {"personas": personas, **read_settings(settings)}
         failed = launch_all(call, [plan(call.ws, name, given)], detach=False)
         if failed:
             return failed

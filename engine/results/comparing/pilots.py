@@ -5,7 +5,7 @@ forecast is made on validation by default, so that planning uses up no look at t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
@@ -15,6 +15,7 @@ from engine.results.comparing import grounds
 from engine.results.comparing.criteria import BANDS, DECIDES
 from engine.results.comparing.scene import Scene, set_scene
 from engine.results.store.statistics import DEFAULT_REFERENCES
+from engine.results.trees.tree_words import scale_words
 from engine.results.variants import Variant
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec
@@ -134,6 +135,8 @@ def _pilot(
             )
         except EngineError as error:
             reason = error.message
+    if found is not None and (told := scale_words(scene.metric, str(reference))):
+        found = replace(found, words=(*found.words, told))
     return Pilot(
         variant=variant.variant,
         experiment=spec.experiment,

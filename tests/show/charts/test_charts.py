@@ -21,6 +21,7 @@ from engine.show.charts.personas import (
     persona_chart,
     scatter_chart,
     selected_personas,
+    strip_chart,
     table_of,
 )
 from engine.show.charts.power import power_chart
@@ -147,6 +148,15 @@ def test_charts_are_valid_and_select_what_they_promise(rows: list[dict[str, Any]
     table = persona_table(_score_frame(), candidate="a", reference="b")
     bars = persona_chart(table, candidate="a", reference="b", metric=SCORE).to_dict()
     assert _selected_fields(bars) == ["persona_id"]
+
+
+@pytest.mark.parametrize(("rival", "spread"), [("b", None), ("a", [-1, 1])])
+def test_differences_that_are_all_nothing_have_an_axis_too(rival: str, spread: list[int] | None) -> None:
+    scores = pd.concat([_score_frame(), _score_frame().query("variant == 'a'").assign(variant="c")])
+    table = persona_table(scores, candidate="c", reference=rival)
+    drawn = strip_chart(table, candidate="c", reference=rival, metric=SCORE).to_dict()
+    marks = next(layer for layer in drawn["layer"] if "shape" in layer["encoding"])
+    assert marks["encoding"]["x"].get("scale", {}).get("domain") == spread
 
 
 def test_every_colour_word_of_a_chart_is_in_the_palette(rows: list[dict[str, Any]]) -> None:
