@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unicodedata import category, normalize
 
 from engine.core.errors import DataError, Fault
 from engine.core.limits import limits
@@ -82,7 +83,8 @@ def assemble(
     where the user did. A dialogue without a word is left out and counted.
     """
     turned = Counter(counts or {})
-    unique, faults = _without_duplicates(_without_beginnings(list(drafts), turned))
+    whole = _windows_joined(_without_beginnings(list(drafts), turned), turned)
+    unique, faults = _without_duplicates(whole)
     days = days_of((draft.when for draft in unique), dates)
     known = [replace(draft, time=read_time(draft.when, days)) for draft in unique]
     by_persona: dict[str, list[Draft]] = defaultdict(list)
@@ -116,7 +118,7 @@ def assemble(
         importer,
         Dataset(tuple(kept), tuple(dialogues)),
         (*wrong, *faults),
-        (*_notes(silent, reordered), *_undated(known), *told(turned)),
+        (*_notes(silent, reordered), *_alike(kept), *_undated(known), *told(turned)),
         lines={_dialogue_id(draft): draft.line - 1 for draft in known},
         order=order,
         counts=turned,
@@ -140,6 +142,21 @@ def _notes(silent: int, reordered: int) -> tuple[str, ...]:
             " these decide the order in time."
         )
     return tuple(found)
+
+
+def _alike(personas: Sequence[Persona]) -> tuple[str, ...]:
+    """What is said of ids that differ in case, in how a letter is put together or in unseen signs alone."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for one in personas:
+        seen = "".join(sign for sign in normalize("NFKC", one.persona_id) if category(sign) != "Cf")
+        same[seen.casefold()].append(one.persona_id)
+    found = [ids for ids in same.values() if len(ids) > 1]
+    if not found:
+        return ()
+    return (
+        f"{count(sum(map(len, found)), 'persona')} whose ids look alike are kept apart, first"
+        f" {found[0][0]!a} and {found[0][1]!a}.",
+    )
 
 
 def _undated(drafts: Sequence[Draft]) -> tuple[str, ...]:
@@ -174,6 +191,37 @@ def _without_beginnings(drafts: Sequence[Draft], turned: Counter[str]) -> list[D
     ]
     turned["begun"] += len(drafts) - len(whole)
     return whole
+
+
+def _windows_joined(drafts: Sequence[Draft], turned: Counter[str]) -> Sequence[Draft]:
+    """Join, and count, what begins as one before of the same person and split ends, and goes on by a turn.
+
+    A log of requests that holds the last turns alone has each reply several times over. Only where most
+    dialogues do so: anybody may begin with what she ended with.
+    """
+    made: list[Draft] = []
+    ends: dict[tuple[str, str, Message], list[int]] = defaultdict(list)
+    longer = 0
+    for draft in drafts:
+        said = tuple(message for message in draft.messages if message.role != "system")
+        longer += len(said) > 2
+        for known in (said[:-2], said[:-1]) if len(said) > 2 and not draft.last else ():
+            places = ends[draft.persona_id, draft.split, known[-1]]
+            place = next((one for one in places if made[one].messages[-len(known) :] == known), None)
+            if place is not None:
+                places.remove(place)
+                made[place] = replace(made[place], messages=made[place].messages + said[len(known) :])
+                break
+        else:
+            place = len(made)
+            made.append(draft)
+        if said and not draft.last:
+            ends[draft.persona_id, draft.split, said[-1]].append(place)
+    joined = len(drafts) - len(made)
+    if 2 * joined < longer or not joined:
+        return drafts
+    turned["windows"] += joined
+    return made
 
 
 def _without_duplicates(drafts: Iterable[Draft]) -> tuple[list[Draft], list[Fault]]:

@@ -49,8 +49,9 @@ RULES: Final[Mapping[str, str]] = {
     "system": "{} by the data's own system, kept: they follow the domain's instruction in the prompt",
     "nothing": "{} without a word left out",
     "begun": "{} that another of the same person begins with, and goes on from, left out",
+    "windows": "{} that hold the last turns of one before, and go on from them, joined to it",
 }
-_COUNTED = {"nothing": "dialogue", "begun": "dialogue"}
+_COUNTED = {"nothing": "dialogue", "begun": "dialogue", "windows": "dialogue"}
 
 
 @dataclass(frozen=True, slots=True)

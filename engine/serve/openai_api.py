@@ -205,6 +205,12 @@ class _Desk:
         return JSONResponse({**_model(self._cast.offered[name]), "id": asked})
 
     async def completions(self, request: Request) -> Response:
+        try:
+            return await self._completions(request)
+        except asyncio.CancelledError:
+            return _error(503, "This server ends.")
+
+    async def _completions(self, request: Request) -> Response:
         if (refused := self._refused(request)) is not None:
             return refused
         if self._batcher.load >= _MOST_WAITING:
@@ -304,6 +310,8 @@ class _Reply:
                     told = self._object("chat.completion.chunk", [], usage=_usage(last))
                     yield f"data: {json.dumps(told)}\n\n"
             yield "data: [DONE]\n\n"
+        except asyncio.CancelledError:  # this server ends, and so does the stream
+            return
         finally:
             self._wish.unwanted.set()
 

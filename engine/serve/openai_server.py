@@ -18,6 +18,9 @@ from engine.results.variants import Variant, resolve
 from engine.serve.conversation import can_answer
 from engine.serve.published import LOCAL, Served, published
 
+_END_SECONDS = 5
+"""How long its end waits for replies that are on their way, and for callers who say no more."""
+
 
 def offered(ws: Workspace, names: Sequence[str]) -> tuple[list[Variant], list[Variant]]:
     """Return the variants of these names, and all that the workspace has.
@@ -82,7 +85,10 @@ def serve(
     address = f"http://{name}:{bound[1]}/v1"
     with Batcher(stage) as batcher:
         app = application(Cast(stage, chosen, known), batcher, token_hash)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=_END_SECONDS
+        )
+        server = uvicorn.Server(config)
         ear.listen(128)
         ready(address)
         server.run(sockets=[ear])

@@ -63,9 +63,15 @@ def told(ws: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
         line = server.stdout.readline()
         assert line, f"it ended: {server.wait()}, {log.read_text()}"
         text += line
-    yield json.loads(text)
-    server.terminate()
-    assert server.wait(timeout=400) == 0
+    told = json.loads(text)
+    yield told
+    with socket.create_connection(("localhost", httpx2.URL(told["address"]).port)) as silent:
+        head = f"Host: here\r\nAuthorization: Bearer {told['token']}\r\nContent-Length: 9\r\n\r\n"
+        silent.sendall(f"POST /v1/chat/completions HTTP/1.1\r\n{head}".encode())
+        assert httpx2.get(told["address"].replace("v1", "health")).json()  # it has heard her by now
+        server.terminate()
+        assert server.wait(timeout=400) == 0  # who says no more keeps no server from its end
+        assert silent.recv(1000).startswith(b"HTTP/1.1 503 ")
     assert "Traceback" not in log.read_text()
 
 

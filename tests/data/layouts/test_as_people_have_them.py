@@ -523,6 +523,50 @@ def test_a_beginning_that_the_data_puts_into_another_split_stays(tmp_path: Path)
     assert len(read(tmp_path / "log.jsonl").dataset.dialogues) == 2 * len(PEOPLE)
 
 
+@pytest.mark.parametrize("most", [4, 5, 6])
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_log_of_the_last_turns_is_of_whole_dialogues(tmp_path: Path, most: int, step: int) -> None:
+    told = {"role": "system", "content": "Be kind."}
+    logs = [
+        [
+            {"role": role, "content": f"{role} {place} of {one}"}
+            for place in range(6)
+            for role in ("user", "assistant")
+        ]
+        for one in "ab"
+    ]
+    rows = [
+        {"user_id": who, "messages": [told, *said[max(0, end - most) : end]]}
+        for who in PEOPLE
+        for end in range(2, 13, step)
+        for said in logs  # two dialogues at once
+    ]
+    (tmp_path / "log.jsonl").write_text(lines(rows))
+    imported = read(tmp_path / "log.jsonl")
+    assert [len(row.messages) for row in imported.dataset.dialogues] == [13] * 2 * len(PEOPLE)
+    assert "go on from them, joined to it" in " ".join(imported.notes)
+
+
+def test_what_begins_as_another_ended_is_a_dialogue_of_its_own(tmp_path: Path) -> None:
+    said = chats()[0]["messages"]
+    rows = [{**row, "messages": [*row["messages"], *said]} for row in chats()]
+    again = {**rows[0], "conversation_id": "again", "messages": [*said, *rows[1]["messages"][:2]]}
+    (tmp_path / "chats.jsonl").write_text(lines([*rows, again]))
+    assert len(read(tmp_path / "chats.jsonl").dataset.dialogues) == len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    ("other", "shown"), [("Ann", "'Ann' and 'ann'"), ("ann\u200b", r"'ann' and 'ann\u200b'"), ("anne", "")]
+)
+def test_ids_that_look_alike_are_kept_apart_and_named(tmp_path: Path, other: str, shown: str) -> None:
+    more = [{**row, "user_id": other} for row in chats() if row["user_id"] == "ann"]
+    (tmp_path / "chats.jsonl").write_text(lines([*chats(), *more]))
+    imported = read(tmp_path / "chats.jsonl")
+    assert len(imported.dataset.personas) == len(PEOPLE) + 1
+    told = f"2 personas whose ids look alike are kept apart, first {shown}."
+    assert (told in imported.notes) == bool(shown), imported.notes
+
+
 def test_sentences_about_a_person_are_her_character(tmp_path: Path) -> None:
     about = {"personality": ["I sing.", "I have a dog."]}
     (tmp_path / "chats.jsonl").write_text(lines([{**row, **about} for row in chats()]))
