@@ -3,13 +3,17 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
 from engine.cli.frame import Call, Place, command, note, out, table
 from engine.core.base_identity import pin_base, shown_base
+from engine.runs.leases import free_card
+
+if TYPE_CHECKING:
+    from engine.lm.probe import Card
 
 _MARKS = {"works": ("ok", "green"), "mended": ("->", "yellow"), "refused": ("!!", "bold red")}
 
@@ -33,9 +37,15 @@ def probe(call: Call, *, name: str | None) -> int:
 
 def probed(name: str) -> dict[str, Any]:
     """Return the card of a base as JSON holds it; a hub id is pinned to its revision."""
-    from engine.lm.probe import probe as look
+    return looked_at(name).as_json()
 
-    return look(pin_base(name)).as_json()
+
+def looked_at(name: str) -> "Card":
+    """Return the card of a base, for which a GPU is taken that nobody holds."""
+    with free_card("a look at a base"):
+        from engine.lm.probe import probe as look
+
+        return look(pin_base(name))
 
 
 def show_card(card: Mapping[str, Any]) -> None:
@@ -54,10 +64,9 @@ def show_card(card: Mapping[str, Any]) -> None:
 @click.argument("name")
 def use(call: Call, *, name: str) -> int:
     """Change the workspace's base model. What was made stays, under its own protocol, beside what follows."""
-    from engine.lm.probe import probe as look
     from engine.strategies.ground import change_base
 
-    card = look(pin_base(name))
+    card = looked_at(name)
     card.refuse()
     before, now = change_base(call.ws, name)
 

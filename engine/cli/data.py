@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from engine.cli.bases import show_card
+from engine.cli.bases import looked_at, show_card
 from engine.cli.frame import Call, Place, command, note, out, table
 from engine.core.base_folder import EMBEDDED
-from engine.core.base_identity import pin_base, shown_base
+from engine.core.base_identity import shown_base
 from engine.core.errors import EngineError
 from engine.core.paths import full_disk_told
 from engine.core.wording import count
@@ -115,9 +115,7 @@ def _probed(base: str) -> dict[str, Any] | None:
     """Look at a base before anything is built on it; what ships with the project is known."""
     if base == EMBEDDED:
         return None
-    from engine.lm.probe import probe
-
-    found = probe(pin_base(base))
+    found = looked_at(base)
     found.refuse()
     return found.as_json()
 

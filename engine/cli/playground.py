@@ -11,6 +11,7 @@ from engine.cli.frame import Call, command, out, pairs
 from engine.core.errors import EngineError
 from engine.core.plain import in_terminal
 from engine.results.variants import Variant, resolved
+from engine.runs.leases import free_card
 
 
 @command(
@@ -46,9 +47,10 @@ def generate(
     chosen = resolved(variant, variants(call.ws))
     if stream:
         return _stream(call, persona_id, chosen, message, meta)
-    from engine.lm.respond import respond  # loads the model code, so it comes after every other check
+    with free_card("generate"):
+        from engine.lm.respond import respond  # loads the model code, so it comes after every other check
 
-    answer = respond(call.ws, persona_id=persona_id, recipe=chosen.recipe, message=message, meta=meta)
+        answer = respond(call.ws, persona_id=persona_id, recipe=chosen.recipe, message=message, meta=meta)
     return call.answer(answer, lambda: out().print(Text(answer["reply"])))
 
 

@@ -15,6 +15,7 @@ from engine.core.errors import EngineError
 from engine.core.limits import megabytes
 from engine.core.roles import refuse_unless
 from engine.core.wording import count, listed
+from engine.runs.leases import free_card
 from engine.serve.published import LOCAL, PORT
 
 if TYPE_CHECKING:
@@ -84,9 +85,10 @@ def export(call: Call, *, variant: str, folder: Path, merged: str | None, gguf: 
     from engine.serve.openai_server import offered
 
     ((chosen,), _) = offered(call.ws, [variant])
-    from engine.serve.export import export as write  # loads the model code
+    with free_card("export"):
+        from engine.serve.export import export as write  # loads the model code
 
-    made = write(call.ws, chosen, folder, merged=merged, gguf=gguf)
+        made = write(call.ws, chosen, folder, merged=merged, gguf=gguf)
     told = {
         "folder": str(made.folder),
         "personas": dict(made.personas),
@@ -129,7 +131,8 @@ def push(
     refuse_unless("own", "send a variant to the Hub")
     to = hub.destination(repository, public=public)
     with tempfile.TemporaryDirectory(prefix="persona-lab-push-") as place:
-        sent = hub.packed(call.ws, variant, place, merged=merged, gguf=gguf)
+        with free_card("push"):
+            sent = hub.packed(call.ws, variant, place, merged=merged, gguf=gguf)
         _show_parcel(sent, f"{hub.words_of(to)}:", hub.HOLDS)
         if not yes and not (sys.stdin.isatty() and click.confirm("Send it?", err=True)):
             raise EngineError("Nothing was sent.", "Add --yes to send it.")

@@ -8,19 +8,22 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from engine.core.errors import EngineError
 from engine.core.paths import read_if_whole, write_json
+from engine.runs import slots
 from engine.runs.processes import ProcessIdentity, identity, running
 
 FOLDER = "PERSONA_LAB_LEASES"
 _POLL_SECONDS = 0.5
 _WANTED_SECONDS = 5.0
+_SEEN = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,30 @@ def lease(
     finally:
         _record(device).unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def free_card(what: str) -> Iterator[Callable[[], bool]]:
+    """Hold a GPU that is free for the block, and let this process see no other; enter it before torch loads.
+
+    Gives what says that it is to be left. Without a free one this process sees none.
+    """
+    devices, before = slots.gpus(), os.environ.get(_SEEN)
+    os.environ[_SEEN] = ""
+    try:
+        with ExitStack() as held:
+            for device in devices:
+                try:
+                    held.enter_context(lease(device, what=what))
+                except EngineError:
+                    continue  # a run holds it, or another study's playground
+                os.environ.update(slots.environment(device))
+                yield partial(wanted, device)
+                return
+            yield lambda: False
+    finally:
+        os.environ.pop(_SEEN)
+        os.environ.update({} if before is None else {_SEEN: before})
 
 
 def _acquire(device: str, waiting: Callable[[Holder | None], None] | None) -> FileLock:

@@ -13,10 +13,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply, failed
-from engine.runs import leases, slots
+from engine.runs import leases
 from engine.runs.processes import identity
 from engine.serve import line
 from engine.serve.folder import ear_of, find_question, generator, kept_answer, who, write_answer
@@ -147,33 +146,13 @@ def serve(ws: Workspace, idle_seconds: float) -> None:
     ear = line.listen(ear_of(ws))
     desk = Desk(ws)
     threading.Thread(target=_listen, args=(ear, desk), daemon=True).start()
-    with _card() as leaves:
+    with leases.free_card(_HOLDER) as leaves:
         work(ws, desk, idle_seconds, leaves=leaves)
     with generator(ws).lock():
         if who(ws) == identity():
             (generator(ws).folder / "state.json").unlink(missing_ok=True)
             ear_of(ws).unlink(missing_ok=True)
         ear.close()
-
-
-@contextmanager
-def _card() -> Iterator[Callable[[], bool]]:
-    """Hold the lease on a GPU that is free, for all of this process, before any model code is loaded.
-
-    Gives what says that it is to be left. Without a free one this process sees none.
-    """
-    devices = slots.gpus()
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    with ExitStack() as held:
-        for device in devices:
-            try:
-                held.enter_context(leases.lease(device, what=_HOLDER))
-            except EngineError:
-                continue  # a run holds it, or another study's playground
-            os.environ.update(slots.environment(device))
-            yield partial(leases.wanted, device)
-            return
-        yield lambda: False
 
 
 def work(

@@ -22,7 +22,7 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_free_gpu_is_taken_and_others_see_by_whom() -> None:
-    with server._card() as leaves:
+    with leases.free_card("the playground") as leaves:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-7"
         assert (who := leases.holder("gpu-GPU-7")) is not None
         assert who.what == "the playground"
@@ -31,11 +31,12 @@ def test_a_free_gpu_is_taken_and_others_see_by_whom() -> None:
 
 
 def test_while_a_run_holds_it_the_playground_sees_none() -> None:
-    with leases.lease("gpu-GPU-7", what="unified-1"), server._card() as leaves:
+    with leases.lease("gpu-GPU-7", what="unified-1"), leases.free_card("the playground") as leaves:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
         assert not leaves()
         assert (who := leases.holder("gpu-GPU-7")) is not None
         assert who.what == "unified-1"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-7"
 
 
 def test_the_playground_leaves_when_a_run_waits(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_the_playground_leaves_when_a_run_waits(tmp_path: Path) -> None:
             heard.append("begun")
 
     began = time.monotonic()
-    with server._card() as leaves:
+    with leases.free_card("the playground") as leaves:
         waiter = threading.Thread(target=run)
         waiter.start()
         server.work(ws, server.Desk(ws), idle_seconds=600.0, leaves=leaves)
