@@ -1,5 +1,7 @@
 """The command that writes the report: report."""
 
+import os
+import time
 from pathlib import Path
 
 import click
@@ -16,10 +18,13 @@ from engine.core.integrity import warn_changed
 )
 def report(call: Call, *, output: Path | None) -> int:
     """Write what was found as report.md and a self-contained report.html, with figures as PNG and SVG."""
-    from engine.show.report import write_report
+    from engine.show.report import default_folder, making, write_report
 
     warn_changed(call.ws)
+    began = time.monotonic()
     written = write_report(call.ws, output)
+    if os.path.realpath(written.folder) == os.path.realpath(default_folder(call.ws)):
+        making.note(call.ws, seconds=time.monotonic() - began)
     value = {
         "folder": str(written.folder),
         "markdown": str(written.markdown),

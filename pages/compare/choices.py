@@ -32,7 +32,7 @@ _OWN = frozenset(
 )
 _SPLITS = ("val", "test")  # it opens where choices are made
 _PROTOCOLS = {"one": "One", "all": "All, unjudged"}
-_MARGINS = ("0", "0.5", "1", "2", "5")
+_POINTS, _OF_A_SCALE = ("0", "0.5", "1", "2", "5"), ("0", "0.05", "0.1", "0.2", "0.5")
 _REFERENCE_HELP = "Every other variant is compared with this one, on the same examples."
 _PERSONAS_HELP = (
     "Statistics over the personas of one cluster, paired in the same way. It is a reading, no verdict: "
@@ -219,16 +219,19 @@ def _cluster(ws: Workspace) -> int | None:
 
 def _margin(metric: Metric) -> float:
     """What a persona must gain to count as better, in the metric's unit."""
-    in_points = metric.in_points
-    unit = " points" if in_points else ""
     picked = choice(
         "A persona is better by",
-        list(_MARGINS),
+        list(_POINTS if metric.in_points else _OF_A_SCALE),
         name="margin",
-        words=lambda name: "any difference" if name == "0" else f"more than {name}{unit}",
+        words=lambda name: "any difference" if name == "0" else f"more than {amount(metric, name)}",
         help="Smaller differences count as equal. Tests, intervals and verdicts do not change.",
     )
-    return float(picked or 0) / (100 if in_points else 1)
+    return float(picked or 0) / metric.factor
+
+
+def amount(metric: Metric, number: str) -> str:
+    """Word a difference that can be chosen: "1 point", "0.5 points", "0.1"."""
+    return f"{number}{metric.unit_words}" if number != "1" else f"1{metric.unit_words.removesuffix('s')}"
 
 
 def _family(found: Mapping[str, Any]) -> str | None:

@@ -83,7 +83,7 @@ def _choose_mark() -> None:
         compare_choices.choose_section("table")
 
 
-_EFFECTS = ("1", "0.5", "2", "3", "5", "10")
+_POINTS, _OF_A_SCALE = ("1", "0.5", "2", "3", "5", "10"), ("0.1", "0.05", "0.2", "0.3", "0.5", "1")
 
 
 def show_certainty(view: View) -> None:
@@ -145,14 +145,14 @@ def _power(view: View, candidate: str) -> None:
     if not smallest or row["n_paired"] < 2:
         st.caption("A forecast needs two personas that differ.")
         return
-    unit = view.metric.unit_words
+    offered = _POINTS if view.metric.in_points else _OF_A_SCALE
     asked = compare_choices.choice(
         "To see a difference of",
-        list(_EFFECTS),
+        list(offered),
         name="effect",
-        words=lambda name: f"{name}{unit}".replace("1 points", "1 point"),
+        words=lambda name: compare_choices.amount(view.metric, name),
     )
-    effect = float(asked or 1) / view.metric.factor
+    effect = float(asked or offered[0]) / view.metric.factor
     family = (row["family_size"] or 1) * (row["among_metrics"] or 1)
     of_seeds = seeds_part(row["seeds"])
     found = outlook(

@@ -125,7 +125,7 @@ def _badge(ws: Workspace, found: Making | None, prints: dict[str, str]) -> None:
         st.badge("Results have changed since", icon=":material/update:", color="orange", help=_CHANGED)
 
 
-_ELSEWHERE = "Written by the command line, or changed since: what it was made from is not known here."
+_ELSEWHERE = "Brought here, or changed since it was written: what it was made from is not known."
 _HOLDS = (
     "Made from the results, looks at test and trees as they are now: writing it again gives the same bytes."
 )

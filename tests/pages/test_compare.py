@@ -276,6 +276,18 @@ def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace
     assert "Not scored: the same recipe" not in seen  # nobody's own in it, so there is no placebo
 
 
+def test_a_difference_to_be_seen_is_offered_in_the_metrics_own_unit(open_page: Open, full: Workspace) -> None:
+    def offered(metric: str, label: str) -> list[str]:
+        app = open_page(full, "compare", view="certainty", candidate="base", metric=metric)
+        (asked,) = [one for one in app.selectbox if one.label == label]
+        return list(asked.options)
+
+    assert offered("similarity", "To see a difference of")[:2] == ["1 point", "0.5 points"]
+    assert offered("length_ratio", "To see a difference of")[:2] == ["0.1", "0.05"]
+    assert "more than 1 point" in offered("similarity", "A persona is better by")
+    assert "more than 0.05" in offered("numerical_mae", "A persona is better by")
+
+
 def test_a_variant_is_asked_by_buttons_whether_it_is_equal_and_for_its_placebo(
     open_page: Open, full: Workspace, tmp_path: Path
 ) -> None:

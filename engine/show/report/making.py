@@ -100,12 +100,26 @@ def make(ws: Workspace) -> Making:
     except EngineError as error:
         ended = replace(found, state="failed", error=error.message, hint=error.hint or "")
     else:
-        made_from, made = basis(ws), prints(ws)
-        same = found.prints == made if found.prints and found.basis == made_from else None
-        ended = replace(found, state="made", stage="", basis=made_from, prints=made, same=same)
+        ended = _as_made(ws, found)
     ended = replace(ended, ended_at=now(), seconds=round(time.monotonic() - began, 1), process=None)
     _process(ws).write(ended)
     return ended
+
+
+def note(ws: Workspace, *, seconds: float) -> None:
+    """Write down what the report in its folder, which the command line has just made, was made from."""
+    with _process(ws).lock():
+        found = status(ws)
+        if found is None or found.state != "making":
+            made = replace(_as_made(ws, found or Making("made")), error=None, hint="", process=None)
+            _process(ws).write(replace(made, started_at="", ended_at=now(), seconds=round(seconds, 1)))
+
+
+def _as_made(ws: Workspace, before: Making) -> Making:
+    """The record of the report that lies in its folder now."""
+    made_from, made = basis(ws), prints(ws)
+    same = before.prints == made if before.prints and before.basis == made_from else None
+    return replace(before, state="made", stage="", basis=made_from, prints=made, same=same)
 
 
 def prints(ws: Workspace) -> dict[str, str]:

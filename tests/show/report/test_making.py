@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli import main
 from engine.core.errors import EngineError
 from engine.core.machine import change_machine
 from engine.core.paths import Workspace, write_json
 from engine.results.comparing import looks
 from engine.runs.processes import identity
 from engine.show.report import making
+from tests.tiny_base import prepare_study
 from tests.workspaces import make_workspace
 
 
@@ -36,6 +38,21 @@ def test_one_whose_process_is_gone_reads_as_lost(ws: Workspace) -> None:
     found = making.status(ws)
     assert found is not None
     assert found.state == "lost"
+
+
+def test_what_the_command_line_writes_in_its_place_is_known_to_be_made_from_what_there_is(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    ws = prepare_study(tmp_path / "study", tiny_base)
+    assert main(["report", "--workspace", str(ws.root), "--output", str(tmp_path / "apart")]) == 0
+    assert making.status(ws) is None
+    for same in (None, True):
+        assert main(["report", "--workspace", str(ws.root)]) == 0
+        found = making.status(ws)
+        assert found is not None
+        assert (found.state, found.process, found.same) == ("made", None, same)
+        assert found.basis == making.basis(ws)
+        assert found.prints == making.prints(ws)
 
 
 def test_a_torn_state_is_no_state(ws: Workspace) -> None:
