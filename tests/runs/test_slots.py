@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engine.core.paths import REPOSITORY
 from engine.runs import slots
 
 FAKE = """#!/bin/sh
@@ -50,3 +54,28 @@ def test_a_card_has_one_name_however_a_study_is_told_of_it(
     for name, value in told.items():
         monkeypatch.setenv(name, value)
     assert list(slots.gpus()) == found
+
+
+DRIVER = """
+static int begun;
+int cuInit(unsigned flags) { begun = 1; return 0; }
+int cuDeviceGetCount(int *count) { *count = 1; return begun ? 0 : 3; }
+"""
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="There is no C compiler for the driver's stand-in.")
+def test_a_process_is_forked_for_a_gpu_until_its_driver_has_begun(tmp_path: Path) -> None:
+    """The driver's two answers are those of its documentation; there is no real one here."""
+    (tmp_path / "driver.c").write_text(DRIVER)
+    library = tmp_path / "libcuda.so.1"
+    options = ["-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(library)]
+    subprocess.run(["cc", *options, str(tmp_path / "driver.c")], check=True)
+    program = (
+        "import ctypes; from engine.runs import slots\n"
+        "said = [slots.can_be_forked('gpu-0')]\n"
+        f"driver = ctypes.CDLL({str(library)!r})\n"
+        "said.append(slots.can_be_forked('gpu-0')); driver.cuInit(0)\n"
+        "print(*said, slots.can_be_forked('gpu-0'), slots.can_be_forked('cpu'))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True", "False", "True"], done.stderr
