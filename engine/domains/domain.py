@@ -104,7 +104,8 @@ class Domain:
     that must not fall for a verdict of better. `acts` is the one judge of what a reply does, `acts_title`
     heads the count of what replies act on, `topic` is the word for one such thing, `of_acts` are the metrics
     that compare what replies do. `habits` turns what each persona asked and was replied to into numbers, a
-    row a persona, for clustering (words of the replies are added for all). Whatever changes in what reaches a
+    row a persona, for clustering (words of the replies are added for all). `is_closed` says that a reply is
+    one of a few answers, each of which stands in everybody's history. Whatever changes in what reaches a
     prompt or a score needs another `version`: it is part of the protocol.
     `shows_all` and no version are for workspaces older than domains, whose prompts told everything.
     """
@@ -115,6 +116,7 @@ class Domain:
     instruction: str
     metrics: tuple[str, ...]
     version: str = "1"
+    is_closed: bool = False
     shown: tuple[str, ...] = ()
     shows_all: bool = False
     word: Callable[[str, Any], str] = plainly

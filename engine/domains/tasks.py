@@ -49,6 +49,7 @@ LABELS: Final = replace(
     about="People with a history of what they chose, and queries to be answered with a label.",
     instruction="You answer as this person would, with the label alone.",
     metrics=("label_accuracy", "label_macro_f1", "length_ratio"),
+    is_closed=True,
     recognises=_belongs(LABELLED.__contains__),
 )
 RATINGS: Final = replace(
@@ -58,5 +59,6 @@ RATINGS: Final = replace(
     about="People with a history of what they rated from 1 to 5, and queries to be answered with a rating.",
     instruction="You rate as this person would, with the number alone.",
     metrics=("rating_mae", "rating_rmse", "label_accuracy", "length_ratio"),
+    is_closed=True,
     recognises=_belongs(RATED.__contains__),
 )

@@ -180,7 +180,7 @@ def test_a_run_moves_on_without_a_reload_and_can_be_ended(
             told = page.get_by_text(re.compile(r"count, [\d,]+ of 100,000 ticks")).last
             first = told.inner_text()
             expect(told).not_to_have_text(first)
-            page.get_by_role("button", name="Cancel").click()
+            page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Cancel").click()
             expect(page.get_by_text("It goes on from its last checkpoint.").first).to_be_visible()
             expect(page.get_by_role("button", name="Resume")).to_be_enabled()
             tab.assert_clean()

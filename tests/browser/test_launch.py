@@ -81,12 +81,15 @@ def test_a_run_is_watched_over_a_reload_cancelled_and_resumed(
         after_reload = told.inner_text()
         expect(told).not_to_have_text(after_reload)
         assert _share(page) >= before
-        page.get_by_role("button", name="Cancel").click()
+        cancel = page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Cancel")
+        cancel.click()
         expect(page.get_by_text("It goes on from its last checkpoint.")).to_be_visible()
         kept = scan(ws)[-1].progress
         assert kept > 0
         page.get_by_role("button", name="Resume").click()
-        expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+        expect(
+            page.get_by_test_id("stMainBlockContainer").get_by_role("button", name="Cancel")
+        ).to_be_visible()
         expect(told).to_be_visible()
         assert scan(ws)[-1].progress >= kept
         tab.assert_clean()

@@ -18,6 +18,7 @@ from engine.core.wording import count, percent
 from engine.data.dataset import contents, example_turns, load_dataset, load_splits
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing import sharing
 from engine.results.comparing.grounds import judged, shared_by
@@ -74,7 +75,7 @@ def audit(ws: Workspace, found: Found, variants: Collection[str]) -> Leakage | N
     answers that are labels or ratings, of which each stands in everybody's history.
     """
     metric = metrics.chosen(ws, found["metric"])
-    is_void = metric.total is not None or "label_accuracy" in metrics.of_study(ws)
+    is_void = metric.total is not None or domain_of(ws).is_closed
     places = {} if is_void else _places(ws, found["split"])
     rows = [row for row in found["rows"] if row["variant"] in variants and row["delta"] is not None]
     scores = store.score_table(ws, metric=metric.name, split=found["split"], protocol=found["protocol"])
