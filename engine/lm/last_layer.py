@@ -1,7 +1,8 @@
 """Leaving out what nobody reads: the last layer's feed-forward part at positions without a label.
 
 Of the last layer's output only the positions that the head looks at are used, so its feed-forward block needs
-to run there alone. The results at those positions are the same.
+to run there alone. The results at those positions are the same. Owns also what is known of a model's layers:
+whether their attention is plain, and the shape of its keys and values.
 """
 
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.core import cuts
 from engine.core.errors import EngineError
-from engine.core.kept import is_kept, make_room, on_disk
+from engine.core.kept import held, leave, make_room
 from engine.core.paths import folder_name
 from engine.core.types import Dataset, Dialogue, Message, Split, Splits
 from engine.data.dataset import load_dataset, load_splits, subset_of
@@ -187,9 +187,11 @@ def _encoded(
     texts = {one.dialogue_id: chat(system_text(domain, meta=one.meta), one.messages) for one in dialogues}
     made_from = (context.spec.base_fingerprint, str(room), fingerprint(texts, 64))
     name = f"encoded-{fingerprint(made_from, 8)}"
-    if not is_kept(context.workspace, name, made_from):
+    there = held(context.workspace, name, made_from, dict[str, _Fitting])
+    if there is None:
         make_room(context.workspace, "encoded", most=_SETS_KEPT)
-    return on_disk(context.workspace, name, made_from, dict[str, _Fitting], made)
+        there = leave(context.workspace, name, made_from, dict[str, _Fitting], made())
+    return there
 
 
 def _within(base: Base, domain: Domain, dialogue: Dialogue, room: int) -> _Fitting:
